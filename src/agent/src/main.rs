@@ -1,0 +1,2 @@
+//! Reports what an OpenWrt access point hears over MQTT.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Says who is home and in which room, from what OpenWrt access points hear.
+fn main() {}

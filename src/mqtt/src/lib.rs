@@ -1,0 +1,1 @@
+//! One thin module over the MQTT client.

@@ -1,0 +1,278 @@
+//! What the core says: effects to carry out, and a view of everything for the page. All of it is plain data in the
+//! core's own time; the shell turns it into topics, log lines and JSON.
+
+use std::fmt;
+
+use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
+use whichroom_wire::{Host, Id, Mac, Radio};
+
+use crate::Moment;
+
+/// Something for the shell to do. Each carries the whole new state of its thing, never a part.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Publish a person, retained.
+    Person(PersonView),
+    /// Publish a room, retained.
+    Room(RoomView),
+    /// Publish a device, retained; configured devices only.
+    Device(DeviceView),
+    /// Publish the house, retained.
+    House(HouseView),
+    /// A person arrived, left or changed room: event, log line.
+    Moved(Moved),
+    /// A device roamed: event.
+    Roamed(Roamed),
+    /// A problem began or ended: log line, page.
+    Problem(Problem),
+    /// A problem is over.
+    ProblemOver(Problem),
+    /// A new room came with an AP that no configuration names: discovery before states.
+    NewRoom(RoomView),
+}
+
+/// A fact that decided, with its figures. `Display` says it in plain words.
+///
+/// Texts are short, name APs and devices by their names, and put figures with their units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(pub String);
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Whether a person is home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Home {
+    /// Home.
+    Home,
+    /// Away.
+    Away,
+    /// Never decided yet.
+    Undecided,
+}
+
+/// A person, as published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PersonView {
+    /// From the configuration.
+    pub id: Id,
+    /// From the configuration.
+    pub name: String,
+    /// Home, away, undecided.
+    pub home: Home,
+    /// Room by id; `None` when away, undecided, not known, or not to be known.
+    pub room: Option<Id>,
+    /// The same by name.
+    pub room_name: Option<String>,
+    /// Only home or away is to be known of them.
+    pub home_only: bool,
+    /// In percent, in steps of 5.
+    pub confidence: u8,
+    /// In this state and room since.
+    pub since: Moment,
+    /// Home or away since.
+    pub home_since: Moment,
+    /// What decided.
+    pub because: Vec<Reason>,
+    /// Nobody could tell since then.
+    pub stale_since: Option<Moment>,
+    /// The device that says so.
+    pub device: Option<Id>,
+}
+
+/// A room, as published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomView {
+    /// From the configuration, or its AP's id.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// Names of those in it, in order of the configuration.
+    pub people: Vec<String>,
+}
+
+/// A device, as published.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeviceView {
+    /// From the configuration.
+    pub id: Id,
+    /// From the configuration.
+    pub name: String,
+    /// Whose it is.
+    pub person: Option<Id>,
+    /// Present, fading, absent, undecided.
+    pub state: DeviceState,
+    /// AP it is or was last on.
+    pub ap: Option<Id>,
+    /// BSS it is or was last on.
+    pub bssid: Option<Mac>,
+    /// MAC it uses or used last.
+    pub mac: Option<Mac>,
+    /// Last signal there.
+    pub signal_dbm: Option<i8>,
+    /// Room by id.
+    pub room: Option<Id>,
+    /// The same by name.
+    pub room_name: Option<String>,
+    /// In this state since.
+    pub since: Moment,
+    /// Last proof of life.
+    pub last_heard: Option<Moment>,
+    /// What decided.
+    pub because: Vec<Reason>,
+}
+
+/// The house, as published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HouseView {
+    /// Occupied, empty, undecided.
+    pub state: HouseState,
+    /// Since when.
+    pub since: Moment,
+    /// Names of the people at home.
+    pub people: Vec<String>,
+    /// Unknown devices on guest networks.
+    pub guests: u32,
+    /// What decided.
+    pub because: Vec<Reason>,
+    /// Problems that keep decisions from being made.
+    pub problems: Vec<String>,
+}
+
+/// A person moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Who.
+    pub person: Id,
+    /// Their name.
+    pub name: String,
+    /// What happened.
+    pub kind: MovedKind,
+    /// Room by id before; `None` for away or unknown.
+    pub from: Option<Id>,
+    /// Room by id now.
+    pub to: Option<Id>,
+    /// The room's name, "Away", "Home" or "Unclear", as in the person's topic.
+    pub from_name: String,
+    /// The same now.
+    pub to_name: String,
+    /// What decided.
+    pub because: Vec<Reason>,
+    /// When it was decided.
+    pub at: Moment,
+}
+
+/// A device's association went from one BSS to another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Roamed {
+    /// Which.
+    pub device: Id,
+    /// AP before.
+    pub from_ap: Id,
+    /// AP now; the same for a change of band.
+    pub to_ap: Id,
+    /// BSS now.
+    pub bssid: Mac,
+    /// When.
+    pub at: Moment,
+}
+
+/// Something the person who runs this should know.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// The AP it is about.
+    pub ap: Option<Id>,
+    /// What is wrong and what to do, in words.
+    pub text: String,
+}
+
+/// How an AP is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// Configured, never heard of.
+    NeverSeen,
+    /// Live messages come.
+    Reporting,
+    /// Its agent says or its will said so, or nothing came for too long.
+    Offline,
+    /// Its agent speaks a newer schema.
+    TooNew,
+}
+
+/// An access point, for the page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AccessPointView {
+    /// In the topics.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// Room by id.
+    pub room: Id,
+    /// The same by name.
+    pub room_name: String,
+    /// People leave home past it.
+    pub exit: bool,
+    /// How it is doing.
+    pub link: Link,
+    /// Its last live message.
+    pub last_live: Option<Moment>,
+    /// The agent's version.
+    pub version: Option<String>,
+    /// What the agent reads.
+    pub sources: Vec<String>,
+    /// What the agent says is wrong.
+    pub problems: Vec<String>,
+    /// OpenWrt's release.
+    pub release: Option<String>,
+    /// Its BSSs.
+    pub radios: Vec<Radio>,
+    /// Authorised stations in its table.
+    pub stations: u32,
+    /// Messages or elements dropped as unreadable or absurd.
+    pub rejected: u64,
+    /// The last of them, in words.
+    pub last_rejected: Option<String>,
+    /// Messages of a second AP of the same name that were ignored.
+    pub duplicates: u64,
+    /// Gaps found in the sequence of event messages.
+    pub gaps: u64,
+}
+
+/// An associated device no configuration names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownView {
+    /// Its address.
+    pub mac: Mac,
+    /// AP it is on.
+    pub ap: Id,
+    /// Network it is on.
+    pub ssid: Option<String>,
+    /// Its host name and address, from the router.
+    pub host: Option<Host>,
+    /// Since when.
+    pub since: Moment,
+    /// Last signal.
+    pub signal_dbm: Option<i8>,
+}
+
+/// Everything, for the page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct View {
+    /// The house.
+    pub house: HouseView,
+    /// People in order of the configuration.
+    pub people: Vec<PersonView>,
+    /// Rooms: configured ones first, then those that came with APs.
+    pub rooms: Vec<RoomView>,
+    /// Configured devices.
+    pub devices: Vec<DeviceView>,
+    /// Access points: configured ones first, then in order of id.
+    pub access_points: Vec<AccessPointView>,
+    /// Unknown devices, at most a hundred.
+    pub unknown: Vec<UnknownView>,
+    /// What is wrong now.
+    pub problems: Vec<Problem>,
+}

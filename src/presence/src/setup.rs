@@ -1,0 +1,155 @@
+//! What the home is: access points, rooms, people, their devices, and networks. The aggregator reads it from its
+//! configuration; access points it does not name are added as they appear, with a room named after them.
+
+use whichroom_wire::{Id, Mac};
+
+/// The whole home. Ids are unique within each list, and a MAC belongs to one device; the aggregator's
+/// configuration check sees to both.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Setup {
+    /// Access points known beforehand.
+    pub access_points: Vec<AccessPointSetup>,
+    /// Rooms known beforehand.
+    pub rooms: Vec<RoomSetup>,
+    /// The people.
+    pub people: Vec<PersonSetup>,
+    /// Devices that belong to nobody.
+    pub devices: Vec<DeviceSetup>,
+    /// Networks with a kind; others are family networks.
+    pub ssids: Vec<SsidSetup>,
+    /// How long things take.
+    pub timing: Timing,
+}
+
+/// An access point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessPointSetup {
+    /// Its id in the topics.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// The room it stands in; its own room, named after it, if none is given.
+    pub room: Option<Id>,
+    /// People leave home past it: a device that is gone from it is soon away.
+    pub exit: bool,
+}
+
+/// A room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomSetup {
+    /// Its id in the topics.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// Rooms one can walk to from here.
+    pub adjoins: Vec<Id>,
+    /// In the open: not inside the house.
+    pub outdoor: bool,
+}
+
+/// A person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PersonSetup {
+    /// Its id in the topics.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// What of them is kept and published.
+    pub detail: Detail,
+    /// Their devices.
+    pub devices: Vec<DeviceSetup>,
+}
+
+/// What is kept and published of a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Home or away, and the room.
+    #[default]
+    Rooms,
+    /// Home or away only: no room, no history.
+    HomeOnly,
+}
+
+/// A device: one phone, which may have several MACs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceSetup {
+    /// Its id in the topics.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// Private MACs differ from network to network.
+    pub macs: Vec<Mac>,
+    /// What it says of its person.
+    pub counts: Counts,
+}
+
+/// What a device says of its person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Counts {
+    /// Home and room.
+    #[default]
+    Always,
+    /// Nothing about home or away; the room of somebody who is home.
+    RoomOnly,
+    /// Nothing.
+    Never,
+}
+
+/// A network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SsidSetup {
+    /// Its name in the air.
+    pub name: String,
+    /// Who uses it.
+    pub kind: SsidKind,
+}
+
+/// Who uses a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SsidKind {
+    /// The people of the house.
+    #[default]
+    Family,
+    /// Guests: unknown devices on it are counted.
+    Guest,
+    /// Things: unknown devices on it are no guests.
+    Iot,
+}
+
+/// How long things take, in milliseconds. `Timing::default()` is right for a home; only tests change it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// From *gone* at an exit AP, having left or faded, to away.
+    pub exit_ms: u64,
+    /// From *gone* at an interior AP to away.
+    pub interior_ms: u64,
+    /// A disassociation waits this long for a new association.
+    pub debounce_ms: u64,
+    /// Longest silence between two live messages of an AP that counts as reporting.
+    pub reporting_ms: u64,
+    /// Blindness after which a problem is said.
+    pub blind_said_ms: u64,
+    /// Blindness after which an AP leaves the required set.
+    pub blind_given_up_ms: u64,
+    /// Listed without rx progress for longer is a phantom.
+    pub phantom_ms: u64,
+    /// Nobody is home for this long before the house is empty.
+    pub empty_hold_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        const MINUTE: u64 = 60_000;
+        const HOUR: u64 = 60 * MINUTE;
+        Timing {
+            exit_ms: 2 * MINUTE,
+            interior_ms: 3 * HOUR,
+            debounce_ms: 3_000,
+            reporting_ms: 45_000,
+            blind_said_ms: 30 * MINUTE,
+            blind_given_up_ms: 24 * HOUR,
+            phantom_ms: 12 * HOUR,
+            empty_hold_ms: MINUTE,
+        }
+    }
+}

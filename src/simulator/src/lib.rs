@@ -1,0 +1,1 @@
+//! A simulated home: floors, walls, radios, people with phones, and the truth.

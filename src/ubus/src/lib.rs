@@ -1,0 +1,1 @@
+//! blobmsg codec and client of OpenWrt's ubus.
