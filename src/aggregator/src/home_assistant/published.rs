@@ -1,0 +1,359 @@
+//! What of ours lies retained on the broker: compares it with what should, and says what to send, so that a removed
+//! person leaves no ghost, neither in Home Assistant nor as a topic, also when the removal happened while we were down.
+//!
+//! A component that is dropped from a device (somebody becomes home-only) must be named once more, with its platform
+//! alone; leaving it out does nothing. It stays so in the retained payload until Home Assistant's next birth message,
+//! for Home Assistant may be down when it is dropped, and has read everything retained before it says it was born.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use whichroom_mqtt::Publish;
+use whichroom_presence::Moment;
+
+use super::{Discovery, Home, discovery};
+
+/// What should be on the broker.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Desired {
+    discovery: Discovery,
+    states: BTreeSet<String>,
+}
+
+impl Desired {
+    /// For this home; without a prefix Home Assistant is told nothing.
+    pub fn new(home: &Home, prefix: Option<&str>) -> Desired {
+        let discovery = prefix.map(|prefix| discovery(home, prefix)).unwrap_or_default();
+        Desired { discovery, states: home.states() }
+    }
+}
+
+/// A retained topic of ours, as the state file keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owned {
+    /// The full topic.
+    pub topic: String,
+    /// Components Home Assistant may know of this device, and their platforms; none for a state topic.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub components: BTreeMap<String, String>,
+}
+
+/// What is on the broker, as far as we put it there.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    desired: Desired,
+    /// Discovery payloads as sent last.
+    sent: Discovery,
+    /// Components Home Assistant may know, by discovery topic.
+    components: BTreeMap<String, BTreeMap<String, String>>,
+    /// State topics that may hold a message.
+    states: BTreeSet<String>,
+    /// Topics emptied, and not known to be empty.
+    removed: BTreeSet<String>,
+    /// When to repeat everything for a Home Assistant that was born.
+    repeat_at: Option<Moment>,
+}
+
+impl Published {
+    /// From the state file; an empty list at the very first start.
+    pub fn new(owned: Vec<Owned>) -> Published {
+        let mut published = Published::default();
+        for Owned { topic, components } in owned {
+            if components.is_empty() {
+                published.states.insert(topic);
+            } else {
+                published.components.insert(topic, components);
+            }
+        }
+        published
+    }
+
+    /// For the state file. It is to be saved before what `update` returned is sent.
+    pub fn owned(&self) -> Vec<Owned> {
+        let devices = self.components.iter();
+        let devices =
+            devices.map(|(topic, components)| Owned { topic: topic.clone(), components: components.clone() });
+        let states = self.states.union(&self.removed);
+        let states = states.map(|topic| Owned { topic: topic.clone(), components: BTreeMap::new() });
+        devices.chain(states).collect()
+    }
+
+    /// What to send so that the broker holds what is desired: removals, then discovery, hub first. Whenever this is
+    /// not empty every state is to be published after it: Home Assistant does not read retained ones again.
+    pub fn update(&mut self, desired: Desired) -> Vec<Publish> {
+        self.desired = desired;
+        let mut publishes = self.remove();
+        for topic in self.desired.discovery.keys().cloned().collect::<Vec<_>>() {
+            publishes.extend(self.announce(&topic));
+        }
+        publishes
+    }
+
+    /// Everything once more, for a broker that may have lost it. States are to follow.
+    pub fn repeat(&mut self) -> Vec<Publish> {
+        let removed = self.removed.iter().map(|topic| empty(topic));
+        let sent = self.sent.iter().map(|(topic, payload)| retained(topic, payload));
+        removed.chain(sent).collect()
+    }
+
+    /// Home Assistant started. `delay_ms` is random, 0 to 5 s: others repeat now, too.
+    pub fn handle_birth(&mut self, now: Moment, delay_ms: u64) {
+        self.repeat_at = Some(now.after(delay_ms));
+        // What it should forget it has read by now.
+        for (topic, components) in &mut self.components {
+            if let Some(payload) = self.desired.discovery.get(topic) {
+                *components = components_of(payload);
+                self.sent.insert(topic.clone(), payload.clone());
+            }
+        }
+    }
+
+    /// When to call [`Published::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.repeat_at
+    }
+
+    /// Everything once more if Home Assistant was born and the delay is over. States are to follow.
+    pub fn handle_timeout(&mut self, now: Moment) -> Vec<Publish> {
+        if self.repeat_at.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        self.repeat_at = None;
+        self.repeat()
+    }
+
+    /// The broker has this message. A removal it has acknowledged is done; until then it is repeated.
+    pub fn handle_acked(&mut self, publish: &Publish) {
+        if publish.payload.is_empty() {
+            self.removed.remove(&publish.topic);
+        }
+    }
+
+    /// Empties what is ours and no longer desired: devices first, so that no entity sees its state emptied.
+    fn remove(&mut self) -> Vec<Publish> {
+        let devices = self.components.keys().filter(|topic| !self.desired.discovery.contains_key(*topic));
+        let states = self.states.difference(&self.desired.states);
+        let gone: Vec<String> = devices.chain(states).cloned().collect();
+        for topic in &gone {
+            self.components.remove(topic);
+            self.sent.remove(topic);
+            self.removed.insert(topic.clone());
+        }
+        self.states.clone_from(&self.desired.states);
+        // What came back is not to be emptied by a repetition.
+        self.removed.retain(|topic| {
+            !self.desired.discovery.contains_key(topic) && !self.desired.states.contains(topic)
+        });
+        gone.iter().map(|topic| empty(topic)).collect()
+    }
+
+    /// The device's payload, if it is another one than the one sent last.
+    fn announce(&mut self, topic: &str) -> Option<Publish> {
+        let mut payload = self.desired.discovery.get(topic)?.clone();
+        let components = self.components.entry(topic.to_owned()).or_default();
+        for (key, platform) in components.iter() {
+            if payload["components"].get(key).is_none() {
+                payload["components"][key] = json!({"platform": platform});
+            }
+        }
+        components.extend(components_of(&payload));
+        if self.sent.get(topic) == Some(&payload) {
+            return None;
+        }
+        let publish = retained(topic, &payload);
+        self.sent.insert(topic.to_owned(), payload);
+        Some(publish)
+    }
+}
+
+/// Keys of a device's components, with their platforms.
+fn components_of(payload: &Value) -> BTreeMap<String, String> {
+    let components = payload["components"].as_object().into_iter().flatten();
+    let named = components
+        .filter_map(|(key, component)| Some((key.clone(), component["platform"].as_str()?.to_owned())));
+    named.collect()
+}
+
+fn retained(topic: &str, payload: &Value) -> Publish {
+    Publish { topic: topic.to_owned(), payload: payload.to_string().into_bytes(), retain: true }
+}
+
+fn empty(topic: &str) -> Publish {
+    Publish { topic: topic.to_owned(), payload: Vec::new(), retain: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::small_home;
+    use super::*;
+
+    const HUB: &str = "homeassistant/device/whichroom_home_hub/config";
+    const BOB: &str = "homeassistant/device/whichroom_home_person_bob/config";
+    const CLEANER: &str = "homeassistant/device/whichroom_home_person_cleaner/config";
+
+    fn desired(home: &Home) -> Desired {
+        Desired::new(home, Some("homeassistant"))
+    }
+
+    fn topics(publishes: &[Publish]) -> Vec<&str> {
+        publishes.iter().map(|publish| publish.topic.as_str()).collect()
+    }
+
+    fn components(publish: &Publish) -> Value {
+        serde_json::from_slice::<Value>(&publish.payload).unwrap()["components"].clone()
+    }
+
+    fn without_bob() -> Home {
+        let mut home = small_home();
+        home.people.retain(|person| person.id.as_str() != "bob");
+        home
+    }
+
+    /// Bob's room is to be known no more.
+    fn discreet() -> Home {
+        let mut home = small_home();
+        home.people[0].home_only = true;
+        home
+    }
+
+    /// What a restart leaves: the state file's text.
+    fn restarted(published: &Published) -> Published {
+        let saved = serde_json::to_string(&published.owned()).unwrap();
+        Published::new(serde_json::from_str(&saved).unwrap())
+    }
+
+    #[test]
+    fn the_first_start_announces_everything_hub_first() {
+        let mut published = Published::default();
+        let publishes = published.update(desired(&small_home()));
+        assert_eq!(publishes[0].topic, HUB);
+        assert_eq!(publishes.len(), 5);
+        assert!(publishes.iter().all(|publish| publish.retain && !publish.payload.is_empty()));
+    }
+
+    #[test]
+    fn what_is_there_is_not_sent_again() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        assert_eq!(published.update(desired(&small_home())), []);
+    }
+
+    #[test]
+    fn a_new_room_becomes_an_option_of_every_person_with_rooms() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        let mut home = small_home();
+        home.rooms.push(super::super::Room { id: "attic".parse().unwrap(), name: "Attic".into() });
+        let publishes = published.update(desired(&home));
+        assert_eq!(topics(&publishes), [BOB, "homeassistant/device/whichroom_home_room_attic/config"]);
+        assert!(components(&publishes[0])["room"]["options"].as_array().unwrap().contains(&json!("Attic")));
+    }
+
+    #[test]
+    fn removed_person() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        let publishes = published.update(desired(&without_bob()));
+        assert_eq!(topics(&publishes), [BOB, "whichroom/home/person/bob"]);
+        assert!(publishes.iter().all(|publish| publish.retain && publish.payload.is_empty()));
+    }
+
+    #[test]
+    fn removed_person_while_we_were_down() {
+        let mut before = Published::default();
+        before.update(desired(&small_home()));
+        let publishes = restarted(&before).update(desired(&without_bob()));
+        assert_eq!(topics(&publishes[..2]), [BOB, "whichroom/home/person/bob"]);
+        assert!(publishes[0].payload.is_empty() && publishes[1].payload.is_empty());
+        assert!(!topics(&publishes[2..]).contains(&BOB));
+    }
+
+    #[test]
+    fn removed_person_is_repeated_until_the_broker_has_it() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        let removals = published.update(desired(&without_bob()));
+        assert_eq!(topics(&published.repeat()[..2]), topics(&removals));
+        assert!(restarted(&published).update(desired(&without_bob())).starts_with(&removals));
+        for removal in &removals {
+            published.handle_acked(removal);
+        }
+        assert!(published.repeat().iter().all(|publish| !publish.payload.is_empty()));
+        assert!(
+            published
+                .owned()
+                .iter()
+                .all(|owned| !owned.topic.contains("bob") || owned.topic.contains("phone"))
+        );
+    }
+
+    #[test]
+    fn who_came_back_is_not_emptied_again() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        published.update(desired(&without_bob()));
+        assert_eq!(topics(&published.update(desired(&small_home()))), [BOB]);
+        assert!(published.repeat().iter().all(|publish| !publish.payload.is_empty()));
+    }
+
+    #[test]
+    fn a_dropped_component_is_named_until_home_assistant_has_read_it() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        let publishes = published.update(desired(&discreet()));
+        assert_eq!(topics(&publishes), [BOB]);
+        assert_eq!(components(&publishes[0])["room"], json!({"platform": "sensor"}));
+        assert_eq!(components(&publishes[0])["confidence"], json!({"platform": "sensor"}));
+
+        published.handle_birth(Moment::from_ms(1_000), 2_000);
+        let repeated = published.handle_timeout(Moment::from_ms(3_000));
+        let bob = repeated.iter().find(|publish| publish.topic == BOB).unwrap();
+        assert_eq!(components(bob).as_object().unwrap().keys().collect::<Vec<_>>(), ["moved", "tracker"]);
+        assert_eq!(published.update(desired(&discreet())), []);
+    }
+
+    #[test]
+    fn a_component_dropped_while_we_were_down_is_named_too() {
+        let mut before = Published::default();
+        before.update(desired(&small_home()));
+        let publishes = restarted(&before).update(desired(&discreet()));
+        let bob = publishes.iter().find(|publish| publish.topic == BOB).unwrap();
+        assert_eq!(components(bob)["room"], json!({"platform": "sensor"}));
+        let cleaner = publishes.iter().find(|publish| publish.topic == CLEANER).unwrap();
+        assert!(components(cleaner).get("room").is_none());
+    }
+
+    #[test]
+    fn a_birth_repeats_everything_once_after_its_delay() {
+        let mut published = Published::default();
+        let announced = published.update(desired(&small_home()));
+        published.handle_birth(Moment::from_ms(10_000), 3_500);
+        assert_eq!(published.poll_timeout(), Some(Moment::from_ms(13_500)));
+        assert_eq!(published.handle_timeout(Moment::from_ms(13_499)), []);
+        assert_eq!(published.handle_timeout(Moment::from_ms(13_500)), announced);
+        assert_eq!(published.poll_timeout(), None);
+        assert_eq!(published.handle_timeout(Moment::from_ms(99_000)), []);
+    }
+
+    #[test]
+    fn without_home_assistant_its_topics_go_and_ours_stay() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        let publishes = published.update(Desired::new(&small_home(), None));
+        assert_eq!(publishes.len(), 5);
+        assert!(publishes.iter().all(|publish| {
+            publish.payload.is_empty() && publish.topic.starts_with("homeassistant/device/")
+        }));
+    }
+
+    #[test]
+    fn another_prefix_moves_every_device() {
+        let mut published = Published::default();
+        published.update(desired(&small_home()));
+        let publishes = published.update(Desired::new(&small_home(), Some("ha")));
+        let (gone, new) = publishes.split_at(5);
+        assert!(gone.iter().all(|publish| publish.payload.is_empty()));
+        assert!(new.iter().all(|publish| publish.topic.starts_with("ha/device/")));
+    }
+}
