@@ -200,4 +200,3 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     // Only a map with keys that are no strings, or a failing Serialize, makes this fail; there is neither.
     serde_json::to_vec(message).unwrap_or_default()
 }
-

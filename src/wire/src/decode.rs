@@ -71,7 +71,9 @@ pub enum DecodeError {
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DecodeError::TooLarge(bytes) => write!(f, "{bytes} bytes, more than the {PAYLOAD_MAX} that are read"),
+            DecodeError::TooLarge(bytes) => {
+                write!(f, "{bytes} bytes, more than the {PAYLOAD_MAX} that are read")
+            }
             DecodeError::NewerSchema(schema) => {
                 write!(f, "schema {schema} is newer than {SCHEMA}: update the aggregator")
             }
@@ -112,7 +114,9 @@ impl AgentMessage {
                 Err(DecodeError::NewerSchema(decoded.stamp.schema.into()))
             }
             Ok(decoded) => Ok(decoded),
-            Err(error) => Err(newer_schema(payload).unwrap_or_else(|| DecodeError::Malformed(error.to_string()))),
+            Err(error) => {
+                Err(newer_schema(payload).unwrap_or_else(|| DecodeError::Malformed(error.to_string())))
+            }
         }
     }
 }

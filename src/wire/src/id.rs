@@ -104,7 +104,9 @@ mod tests {
 
     #[test]
     fn names_become_ids() {
-        for (name, id) in [("Living room", "living-room"), ("Küche (EG)", "kuche-eg"), ("  x  ", "x"), ("A&B", "a-b")] {
+        for (name, id) in
+            [("Living room", "living-room"), ("Küche (EG)", "kuche-eg"), ("  x  ", "x"), ("A&B", "a-b")]
+        {
             assert_eq!(Id::from_name(name), Some(id.parse().unwrap()));
         }
         assert_eq!(Id::from_name("日本"), None);

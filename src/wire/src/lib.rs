@@ -15,8 +15,8 @@ pub use decode::{AgentMessage, DecodeError, Decoded, Rejected};
 pub use id::{Id, IdError};
 pub use mac::{Mac, MacError};
 pub use message::{
-    Change, Event, EventWhat, Events, Host, Hosts, Radio, Radios, Request, RequestKind, Stamp, State, Station,
-    Stations, Status, Tracked, encode,
+    Change, Event, EventWhat, Events, Host, Hosts, Radio, Radios, Request, RequestKind, Stamp, State,
+    Station, Stations, Status, Tracked, encode,
 };
 pub use topic::{Root, Topic};
 

@@ -123,7 +123,14 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "aa:bb:cc:dd:ee", "aa:bb:cc:dd:ee:fg", "aabb.ccdd.eeff.00", "aa:bb:cc:dd:ee:ff ", "é:bb:cc:dd:ee:f"] {
+        for text in [
+            "",
+            "aa:bb:cc:dd:ee",
+            "aa:bb:cc:dd:ee:fg",
+            "aabb.ccdd.eeff.00",
+            "aa:bb:cc:dd:ee:ff ",
+            "é:bb:cc:dd:ee:f",
+        ] {
             assert_eq!(text.parse::<Mac>(), Err(MacError), "{text}");
         }
     }

@@ -151,7 +151,9 @@ mod tests {
 
     #[test]
     fn foreign_topics_are_none_of_ours() {
-        for below in ["", "ap", "ap/Kitchen/status", "ap/a/b/c", "ap//status", "person", "person/a/b/c", "tracked/x"] {
+        for below in
+            ["", "ap", "ap/Kitchen/status", "ap/a/b/c", "ap//status", "person", "person/a/b/c", "tracked/x"]
+        {
             assert_eq!(Topic::parse(below), None, "{below}");
         }
         let root = Root::new(&"home".parse().unwrap());
