@@ -1,1 +1,19 @@
 //! A simulated home: floors, walls, radios, people with phones, and the truth.
+//!
+//! [`World`] is the home over time, without sockets and clocks: advance it, and it says what the agents on its
+//! access points would say, in the words of the contract, and where everybody really is. The demonstration and
+//! tests run it.
+
+mod access_point;
+mod house;
+mod phone;
+mod plan;
+mod propagation;
+mod random;
+mod walker;
+mod world;
+
+pub use access_point::Output;
+pub use plan::{AccessPoint, Incident, IncidentKind, Person, Phone, Plan, Point, Room};
+pub use walker::Truth;
+pub use world::World;

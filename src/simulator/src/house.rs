@@ -1,0 +1,197 @@
+//! The default home: three floors of a brick house, ten rooms, six access points, four people with five phones.
+
+use whichroom_wire::{Id, Mac};
+
+use crate::plan::{AccessPoint, Around, Door, Outing, Person, Phone, Plan, Point, Room};
+
+/// Index of a room in [`ROOMS`].
+const GARDEN: usize = 0;
+const KITCHEN: usize = 1;
+const LIVING_ROOM: usize = 2;
+const HALL: usize = 3;
+const BEDROOM: usize = 4;
+const KIDS_ROOM: usize = 5;
+const BATHROOM: usize = 6;
+const LANDING: usize = 7;
+const OFFICE: usize = 8;
+const ATTIC: usize = 9;
+
+/// Name, floor, west, south, east, north in metres, shortest and longest stay in minutes.
+#[rustfmt::skip]
+const ROOMS: [(&str, u8, [f64; 4], (f64, f64)); 10] = [
+    ("Garden",      0, [0.0, -12.0, 12.0,  0.0], (4.0, 40.0)),
+    ("Kitchen",     0, [0.0,   0.0,  5.0, 10.0], (4.0, 45.0)),
+    ("Living room", 0, [7.0,   0.0, 12.0, 10.0], (8.0, 90.0)),
+    ("Hall",        0, [5.0,   0.0,  7.0, 10.0], (0.5,  3.0)),
+    ("Bedroom",     1, [0.0,   0.0,  5.0, 10.0], (4.0, 40.0)),
+    ("Kids' room",  1, [7.0,   0.0, 12.0, 10.0], (8.0, 70.0)),
+    ("Bathroom",    1, [5.0,   0.0,  7.0,  3.0], (3.0, 20.0)),
+    ("Landing",     1, [5.0,   3.0,  7.0, 10.0], (0.5,  2.0)),
+    ("Office",      2, [6.0,   0.0, 12.0, 10.0], (15.0, 110.0)),
+    ("Attic",       2, [0.0,   0.0,  6.0, 10.0], (5.0, 60.0)),
+];
+
+#[rustfmt::skip]
+const DOORS: [(usize, usize, f64, f64); 10] = [
+    (GARDEN,  HALL,        6.0, 0.0),
+    (GARDEN,  LIVING_ROOM, 9.5, 0.0),
+    (HALL,    KITCHEN,     5.0, 5.0),
+    (HALL,    LIVING_ROOM, 7.0, 5.0),
+    (HALL,    LANDING,     6.0, 9.0),
+    (LANDING, BEDROOM,     5.0, 6.0),
+    (LANDING, KIDS_ROOM,   7.0, 6.0),
+    (LANDING, BATHROOM,    6.0, 3.0),
+    (LANDING, ATTIC,       5.5, 9.5),
+    (ATTIC,   OFFICE,      6.0, 5.0),
+];
+
+/// Room, place, channels.
+#[rustfmt::skip]
+const ACCESS_POINTS: [(usize, f64, f64, (u32, u32)); 6] = [
+    (GARDEN,      6.0, -7.0, (11, 108)),
+    (KITCHEN,     1.5,  6.0, (1, 36)),
+    (LIVING_ROOM, 11.0, 5.0, (6, 52)),
+    (BEDROOM,     1.0,  3.0, (11, 100)),
+    (KIDS_ROOM,   11.0, 7.0, (1, 44)),
+    (OFFICE,      10.0, 3.0, (6, 60)),
+];
+
+impl Plan {
+    /// The default home. Its time 0 is seven in the morning.
+    pub fn house() -> Plan {
+        let rooms: Vec<Room> = ROOMS.iter().enumerate().map(|(index, _)| room(index)).collect();
+        let doors = DOORS.iter().map(|&(a, b, x, y)| Door { rooms: (a, b), x, y }).collect();
+        let access_points = (0..ACCESS_POINTS.len()).map(access_point).collect();
+        Plan {
+            ssid: "Home".to_owned(),
+            starts_at_minute: 7 * 60,
+            rooms,
+            doors,
+            access_points,
+            people: people(),
+            phones: phones(),
+            exit: GARDEN,
+            gate: Point { x: 6.0, y: -12.0, floor: 0 },
+            incidents: Vec::new(),
+        }
+    }
+}
+
+#[expect(clippy::expect_used, reason = "the names are the constants above, and the tests build the house")]
+fn id(name: &str) -> Id {
+    Id::from_name(name).expect("a constant name with letters")
+}
+
+fn room(index: usize) -> Room {
+    let (name, floor, [west, south, east, north], (short, long)) = ROOMS[index];
+    let adjoins = DOORS.iter().filter_map(|&(a, b, ..)| match (a == index, b == index) {
+        (true, _) => Some(id(ROOMS[b].0)),
+        (_, true) => Some(id(ROOMS[a].0)),
+        (false, false) => None,
+    });
+    Room {
+        id: id(name),
+        name: name.to_owned(),
+        floor,
+        outdoor: index == GARDEN,
+        adjoins: adjoins.collect(),
+        west,
+        south,
+        east,
+        north,
+        stay_s: (short * 60.0, long * 60.0),
+    }
+}
+
+fn access_point(index: usize) -> AccessPoint {
+    let (room, x, y, channels) = ACCESS_POINTS[index];
+    let (name, floor, ..) = ROOMS[room];
+    AccessPoint {
+        id: id(name),
+        name: name.to_owned(),
+        room: id(name),
+        exit: room == GARDEN,
+        node: format!("5e11{index:02x}"),
+        at: Point { x, y, floor },
+        channels,
+        router: room == LIVING_ROOM,
+        poll_resets_inactive: index % 2 == 1,
+    }
+}
+
+const fn around(hour: u64, minute: u64, give_or_take: u64) -> Around {
+    Around { minute: hour * 60 + minute, give_or_take }
+}
+
+const fn outing(leaves: Around, shortest: u64, longest: u64) -> Outing {
+    Outing { leaves, minutes: (shortest, longest) }
+}
+
+fn people() -> Vec<Person> {
+    let person = |name: &str, bed, wakes, sleeps, outings: &[Outing], likes: [u32; 10]| Person {
+        id: id(name),
+        name: name.to_owned(),
+        bed,
+        wakes,
+        sleeps,
+        outings: outings.to_vec(),
+        likes: likes.to_vec(),
+    };
+    // Likes in the order of the rooms: garden, kitchen, living room, hall, bedroom, kids' room, bathroom,
+    // landing, office, attic.
+    vec![
+        person(
+            "Anna",
+            BEDROOM,
+            around(6, 40, 15),
+            around(22, 50, 30),
+            &[outing(around(8, 15, 15), 200, 280), outing(around(15, 30, 45), 25, 70)],
+            [4, 10, 10, 1, 5, 3, 4, 0, 3, 1],
+        ),
+        person(
+            "Ben",
+            BEDROOM,
+            around(6, 50, 15),
+            around(23, 20, 30),
+            &[outing(around(12, 15, 30), 25, 50), outing(around(17, 30, 30), 20, 60)],
+            [3, 6, 5, 1, 2, 1, 3, 0, 16, 2],
+        ),
+        person(
+            "Clara",
+            KIDS_ROOM,
+            around(6, 55, 10),
+            around(21, 0, 20),
+            &[outing(around(7, 40, 8), 310, 350), outing(around(15, 0, 40), 45, 120)],
+            [7, 4, 8, 1, 2, 12, 3, 0, 0, 3],
+        ),
+        person(
+            "David",
+            ATTIC,
+            around(7, 15, 25),
+            around(22, 20, 40),
+            &[outing(around(10, 0, 30), 35, 80), outing(around(16, 15, 40), 25, 60)],
+            [8, 8, 9, 1, 0, 2, 3, 0, 1, 8],
+        ),
+    ]
+}
+
+fn phones() -> Vec<Phone> {
+    let phone =
+        |number: u8, name: &str, person, roam_below_dbm, says_goodbye, sleeps_through_poll, carried| Phone {
+            id: id(name),
+            name: name.to_owned(),
+            mac: Mac::new([0x02, 0x5e, 0x11, 0x00, 0x00, number]),
+            person,
+            roam_below_dbm,
+            says_goodbye,
+            sleeps_through_poll,
+            carried,
+        };
+    vec![
+        phone(1, "Anna's phone", 0, -68.0, 0.5, 0.02, 1.0),
+        phone(2, "Ben's phone", 1, -70.0, 0.2, 0.01, 1.0),
+        phone(3, "Ben's work phone", 1, -72.0, 0.3, 0.01, 0.4),
+        phone(4, "Clara's phone", 2, -70.0, 0.1, 0.03, 1.0),
+        phone(5, "David's phone", 3, -73.0, 0.6, 0.0, 1.0),
+    ]
+}

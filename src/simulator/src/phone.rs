@@ -1,0 +1,268 @@
+//! A phone: when it is awake, when it looks around, and when it changes its access point. It decides from what it
+//! hears; the world carries out what it does.
+
+use crate::random::Random;
+
+/// Below this it does not hear its access point any more.
+const LOST_DBM: f64 = -86.0;
+/// Below this even a sleeping phone looks for something better, because beacons get lost.
+const WEAK_DBM: f64 = -79.0;
+/// It joins what it hears at least like this.
+const JOIN_DBM: f64 = -78.0;
+/// For long enough without its access point it gives up.
+const LOST_MS: u64 = 4_000;
+/// Another access point must be this much better.
+const ROAM_MARGIN_DB: f64 = 8.0;
+/// The same for a look around without need.
+const IDLE_MARGIN_DB: f64 = 12.0;
+/// Phones like 5 GHz.
+const HIGH_BAND_BONUS_DB: f64 = 5.0;
+
+/// Its connection to a BSS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Link {
+    pub(crate) bss: usize,
+    pub(crate) since_ms: u64,
+}
+
+/// What it does at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Sends data.
+    Send {
+        /// Frames.
+        packets: u64,
+    },
+    /// Asks around who is there: every access point in reach may hear it.
+    Probe,
+    /// Goes to a BSS, from wherever it was.
+    Join(usize),
+    /// Associates anew with the BSS it is on.
+    Rejoin,
+    /// Goes without another access point; with a frame that says so, or without.
+    Leave {
+        /// Whether it says so.
+        goodbye: bool,
+    },
+}
+
+/// What it knows of its surroundings.
+pub(crate) struct Around<'a> {
+    /// How loudly it hears each BSS; minus infinity where there is nothing.
+    pub(crate) heard_dbm: &'a [f64],
+    /// It is being carried.
+    pub(crate) moving: bool,
+    /// Its owner is asleep, or away from it.
+    pub(crate) resting: bool,
+}
+
+/// Goes to and fro between two access points.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounce {
+    pub(crate) a: usize,
+    pub(crate) b: usize,
+    pub(crate) until_ms: u64,
+}
+
+/// A phone at a time.
+#[derive(Debug, Clone)]
+pub(crate) struct Phone {
+    pub(crate) roam_below_dbm: f64,
+    pub(crate) says_goodbye: f64,
+    pub(crate) sleeps_through_poll: f64,
+    pub(crate) link: Option<Link>,
+    pub(crate) on: bool,
+    pub(crate) bounce: Option<Bounce>,
+    /// How it is held, in dB; drifts.
+    pub(crate) grip_db: f64,
+    awake: bool,
+    /// Until it falls asleep, or wakes.
+    changes_ms: u64,
+    next_scan_ms: u64,
+    weak_since_ms: Option<u64>,
+}
+
+impl Phone {
+    pub(crate) fn new(roam_below_dbm: f64, says_goodbye: f64, sleeps_through_poll: f64) -> Phone {
+        Phone {
+            roam_below_dbm,
+            says_goodbye,
+            sleeps_through_poll,
+            link: None,
+            on: true,
+            bounce: None,
+            grip_db: 0.0,
+            awake: true,
+            changes_ms: 0,
+            next_scan_ms: 0,
+            weak_since_ms: None,
+        }
+    }
+
+    /// Whether it dozes, and answers nothing but polls.
+    pub(crate) fn dozes(&self) -> bool {
+        !self.awake
+    }
+
+    /// Lives for a second.
+    pub(crate) fn step(&mut self, around: &Around<'_>, now_ms: u64, random: &mut Random) -> Vec<Act> {
+        // An autoregression with a deviation of 2 dB and a memory of a minute.
+        self.grip_db = self.grip_db * 0.983 + random.bell() * 0.37;
+        let woke = self.sleep_or_wake(around, now_ms, random);
+        if let Some(bounce) = self.bounce {
+            return self.bounce(bounce, now_ms, random);
+        }
+        let Some(link) = self.link else { return self.look_for_home(around, now_ms, random) };
+        let here_dbm = around.heard_dbm[link.bss];
+        if here_dbm < LOST_DBM {
+            return self.lose(around, link, now_ms, random);
+        }
+        self.weak_since_ms = None;
+        if let Some(acts) = self.roam(around, link, here_dbm, woke, now_ms, random) {
+            return acts;
+        }
+        if !self.awake {
+            return Vec::new();
+        }
+        if woke && random.chance(0.02) {
+            return vec![Act::Rejoin];
+        }
+        vec![Act::Send { packets: 1 + random.spread(1.0, 60.0) as u64 }]
+    }
+
+    /// Phones send in bursts and doze in between: for seconds by day, for up to hours at night. True if it just
+    /// woke up from a real doze.
+    fn sleep_or_wake(&mut self, around: &Around<'_>, now_ms: u64, random: &mut Random) -> bool {
+        if now_ms < self.changes_ms {
+            return false;
+        }
+        let was_awake = self.awake;
+        self.awake = !was_awake;
+        let lasts_ms = match (self.awake, around.resting) {
+            // Fetches messages, or is in use.
+            (true, true) => random.spread_ms(1.5, 8.0),
+            (true, false) if random.chance(0.65) => random.spread_ms(1.5, 10.0),
+            (true, false) => random.spread_ms(30.0, 600.0),
+            (false, true) => random.spread_ms(60.0, 7_000.0),
+            (false, false) => random.spread_ms(5.0, 1_500.0),
+        };
+        self.changes_ms = now_ms + lasts_ms;
+        !was_awake
+    }
+
+    fn look_for_home(&mut self, around: &Around<'_>, now_ms: u64, random: &mut Random) -> Vec<Act> {
+        let hears_anything = around.heard_dbm.iter().any(|&dbm| dbm > LOST_DBM);
+        if now_ms < self.next_scan_ms || !hears_anything || (!self.awake && !around.moving) {
+            return Vec::new();
+        }
+        self.next_scan_ms =
+            now_ms + if self.awake { random.spread_ms(4.0, 20.0) } else { random.spread_ms(10.0, 60.0) };
+        match best(around.heard_dbm, None) {
+            Some((bss, dbm)) if dbm >= JOIN_DBM => vec![Act::Probe, Act::Join(bss)],
+            _ => vec![Act::Probe],
+        }
+    }
+
+    fn lose(&mut self, around: &Around<'_>, link: Link, now_ms: u64, random: &mut Random) -> Vec<Act> {
+        let since_ms = *self.weak_since_ms.get_or_insert(now_ms);
+        if now_ms < since_ms + LOST_MS {
+            return Vec::new();
+        }
+        self.weak_since_ms = None;
+        match best(around.heard_dbm, Some(link.bss)) {
+            Some((bss, dbm)) if dbm >= JOIN_DBM => vec![Act::Probe, Act::Join(bss)],
+            _ => vec![Act::Leave { goodbye: random.chance(self.says_goodbye) }],
+        }
+    }
+
+    /// Sticky, as phones are: it looks around only below its threshold, and now and then when it wakes up.
+    fn roam(
+        &mut self,
+        around: &Around<'_>,
+        link: Link,
+        here_dbm: f64,
+        woke: bool,
+        now_ms: u64,
+        random: &mut Random,
+    ) -> Option<Vec<Act>> {
+        let needy = here_dbm < self.roam_below_dbm && self.awake || here_dbm < WEAK_DBM;
+        let curious = woke && here_dbm < -55.0 && random.chance(0.3);
+        if now_ms < self.next_scan_ms || !(needy || curious) {
+            return None;
+        }
+        self.next_scan_ms = now_ms + random.spread_ms(3.0, 25.0);
+        let margin_db = if needy { ROAM_MARGIN_DB } else { IDLE_MARGIN_DB };
+        match best(around.heard_dbm, Some(link.bss)) {
+            Some((bss, dbm)) if dbm >= here_dbm + margin_db => Some(vec![Act::Probe, Act::Join(bss)]),
+            _ => Some(vec![Act::Probe]),
+        }
+    }
+
+    fn bounce(&mut self, bounce: Bounce, now_ms: u64, random: &mut Random) -> Vec<Act> {
+        if now_ms >= bounce.until_ms {
+            self.bounce = None;
+        }
+        // Steps are a second apart: about every other one gives 1 to 3 s.
+        let on = self.link.map(|link| link.bss);
+        match on {
+            Some(bss) if random.chance(0.4) => {
+                vec![Act::Send { packets: 3 }, Act::Join(if bss == bounce.a { bounce.b } else { bounce.a })]
+            }
+            Some(_) => vec![Act::Send { packets: 3 }],
+            None => vec![Act::Join(bounce.a)],
+        }
+    }
+}
+
+/// The BSS it would choose. Odd ones are 5 GHz.
+fn best(heard_dbm: &[f64], but: Option<usize>) -> Option<(usize, f64)> {
+    let liking = |bss: usize| heard_dbm[bss] + if bss % 2 == 1 { HIGH_BAND_BONUS_DB } else { 0.0 };
+    let candidates = (0..heard_dbm.len()).filter(|&bss| Some(bss) != but);
+    let bss = candidates.max_by(|&a, &b| liking(a).total_cmp(&liking(b)))?;
+    Some((bss, heard_dbm[bss]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn on(bss: usize) -> (Phone, Random) {
+        let mut phone = Phone::new(-70.0, 1.0, 0.0);
+        phone.link = Some(Link { bss, since_ms: 0 });
+        phone.changes_ms = 1_000_000;
+        (phone, Random::new(1))
+    }
+
+    fn step(phone: &mut Phone, heard_dbm: &[f64], now_ms: u64, random: &mut Random) -> Vec<Act> {
+        phone.step(&Around { heard_dbm, moving: true, resting: false }, now_ms, random)
+    }
+
+    #[test]
+    fn it_stays_while_its_own_signal_is_good_enough() {
+        let (mut phone, mut random) = on(1);
+        for second in 0..600 {
+            let acts = step(&mut phone, &[-60.0, -66.0, -60.0, -40.0], second * 1000, &mut random);
+            assert!(matches!(acts[..], [Act::Send { .. }]), "{acts:?}");
+        }
+    }
+
+    #[test]
+    fn it_goes_where_it_is_clearly_better_when_its_own_signal_is_bad() {
+        let (mut phone, mut random) = on(1);
+        assert_eq!(step(&mut phone, &[-90.0, -75.0, -90.0, -70.0], 0, &mut random), [Act::Probe]);
+        assert_eq!(
+            step(&mut phone, &[-90.0, -75.0, -90.0, -60.0], 30_000, &mut random),
+            [Act::Probe, Act::Join(3)]
+        );
+    }
+
+    #[test]
+    fn it_says_goodbye_a_while_after_it_hears_nothing() {
+        let (mut phone, mut random) = on(1);
+        let nothing = [f64::NEG_INFINITY; 4];
+        for second in 0..4 {
+            assert_eq!(step(&mut phone, &nothing, second * 1000, &mut random), []);
+        }
+        assert_eq!(step(&mut phone, &nothing, 4_000, &mut random), [Act::Leave { goodbye: true }]);
+    }
+}

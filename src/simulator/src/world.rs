@@ -1,0 +1,641 @@
+//! The simulated home over time: a queue of things to come, and what follows from each. Everything that happens is
+//! a function of plan, seed and the times it is advanced to; the same three give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use whichroom_wire::{Change, Host, Id, Mac, Radio, State};
+
+use crate::access_point::{AccessPoint, Bss, Output};
+use crate::phone::{Act, Around, Bounce, Link, Phone};
+use crate::plan::{self, IncidentKind, Plan, Point};
+use crate::propagation::{Band, DOWNLINK_DB, uplink_dbm};
+use crate::random::{Random, mix};
+use crate::walker::{Truth, Walker};
+
+const POLL_MS: u64 = 5_000;
+const TABLE_MS: u64 = 30_000;
+const RADIOS_MS: u64 = 300_000;
+const PHONE_MS: u64 = 1_000;
+/// A phone far from home has nothing to do.
+const FAR_PHONE_MS: u64 = 5_000;
+/// hostapd's limit of inactivity; then it polls the station.
+const INACTIVE_MS: u64 = 300_000;
+/// From hostapd's disassociation of a silent station to its deauthentication.
+const DEAUTH_DELAY_MS: u64 = 1_000;
+/// From the death of an agent to its will: one and a half times its keep-alive.
+const WILL_MS: u64 = 30_000;
+/// What is fainter is not received.
+const HEARD_DBM: f64 = -92.0;
+
+/// Something to come.
+#[derive(Debug, Clone)]
+enum Action {
+    Phone(usize),
+    Person(usize),
+    Poll(usize),
+    Table(usize),
+    Radios(usize),
+    /// The key handshake is over.
+    Authorize(Claim, usize),
+    /// A goodbye to an old access point arrives late.
+    Farewell(Claim),
+    /// hostapd looks whether a station is still there.
+    Inactivity(Claim),
+    InactiveDeauth(Claim),
+    Incident(usize),
+    PowerUp(usize),
+    Will(Box<Output>),
+    RadarOver(usize),
+    GuestLeaves(usize),
+}
+
+/// An association of a station with a BSS of an access point.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    ap: usize,
+    mac: Mac,
+    bss: usize,
+    generation: u64,
+}
+
+/// Where a phone is.
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Carried(usize),
+    Left(Point, usize),
+}
+
+/// The home at a time.
+#[derive(Debug, Clone)]
+pub struct World {
+    plan: Plan,
+    seed: u64,
+    random: Random,
+    now_ms: u64,
+    queue: BTreeMap<(u64, u64), Action>,
+    queued: u64,
+    walkers: Vec<Walker>,
+    phones: Vec<Phone>,
+    macs: Vec<Mac>,
+    places: Vec<Place>,
+    /// What every BSS hears of each phone where it is, without fading; until it moves.
+    reaches: Vec<Option<(Point, Vec<f64>)>>,
+    access_points: Vec<AccessPoint>,
+    outputs: Vec<Output>,
+    tracked: BTreeSet<Mac>,
+}
+
+impl World {
+    /// A home at its time 0.
+    pub fn new(plan: Plan, seed: u64) -> World {
+        let mut random = Random::new(seed);
+        let walkers = (0..plan.people.len()).map(|index| Walker::new(&plan, index, &mut random)).collect();
+        let phone = |phone: &plan::Phone| {
+            Phone::new(phone.roam_below_dbm, phone.says_goodbye, phone.sleeps_through_poll)
+        };
+        let access_points =
+            (0..plan.access_points.len()).map(|ap| access_point(&plan, ap, &mut random)).collect();
+        let mut world = World {
+            phones: plan.phones.iter().map(phone).collect(),
+            macs: plan.phones.iter().map(|phone| phone.mac).collect(),
+            places: plan.phones.iter().map(|phone| Place::Carried(phone.person)).collect(),
+            reaches: vec![None; plan.phones.len()],
+            plan,
+            seed,
+            random,
+            now_ms: 0,
+            queue: BTreeMap::new(),
+            queued: 0,
+            walkers,
+            access_points,
+            outputs: Vec::new(),
+            tracked: BTreeSet::new(),
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for ap in 0..self.access_points.len() {
+            let outputs = self.access_points[ap].announce(0);
+            self.outputs.extend(outputs);
+            let (poll, table) =
+                (self.random.between_ms(100, POLL_MS), self.random.between_ms(1_000, TABLE_MS));
+            self.at(poll, Action::Poll(ap));
+            self.at(table, Action::Table(ap));
+            self.at(RADIOS_MS + table, Action::Radios(ap));
+        }
+        for person in 0..self.walkers.len() {
+            let ms = self.random.between_ms(10_000, 600_000);
+            self.at(ms, Action::Person(person));
+        }
+        for phone in 0..self.phones.len() {
+            let ms = self.random.between_ms(200, 3_000);
+            self.at(ms, Action::Phone(phone));
+        }
+        for incident in 0..self.plan.incidents.len() {
+            self.at(self.plan.incidents[incident].at_ms, Action::Incident(incident));
+        }
+    }
+
+    /// Lets time pass and says what the access points' agents said meanwhile, in order.
+    #[must_use]
+    pub fn advance_to(&mut self, now_ms: u64) -> Vec<Output> {
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > now_ms {
+                break;
+            }
+            self.now_ms = entry.key().0;
+            let action = entry.remove();
+            self.act(action);
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+        std::mem::take(&mut self.outputs)
+    }
+
+    /// The time it was advanced to.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// The aggregator says whose probes it wants.
+    pub fn handle_tracked(&mut self, macs: &[Mac]) {
+        self.tracked = macs.iter().copied().collect();
+    }
+
+    /// What an access point's agent says when it is connected again; nothing if it is dead.
+    pub fn announce(&self, ap: usize) -> Vec<Output> {
+        let ap = &self.access_points[ap];
+        if ap.alive { ap.announce(self.now_ms) } else { Vec::new() }
+    }
+
+    /// What an agent's broker would say if the agent died now, or what it says itself when it stops.
+    pub fn farewell(&self, ap: usize) -> Output {
+        self.access_points[ap].status(State::Offline, self.now_ms)
+    }
+
+    /// Where a person really is, by index into [`World::people`].
+    pub fn truth(&self, person: usize) -> Truth {
+        self.walkers[person].truth(self.now_ms)
+    }
+
+    /// The people.
+    pub fn people(&self) -> &[plan::Person] {
+        &self.plan.people
+    }
+
+    /// Their phones.
+    pub fn phones(&self) -> &[plan::Phone] {
+        &self.plan.phones
+    }
+
+    /// The access points.
+    pub fn access_points(&self) -> &[plan::AccessPoint] {
+        &self.plan.access_points
+    }
+
+    /// The rooms.
+    pub fn rooms(&self) -> &[plan::Room] {
+        &self.plan.rooms
+    }
+
+    /// Minute of the day at time 0.
+    pub fn starts_at_minute(&self) -> u64 {
+        self.plan.starts_at_minute
+    }
+
+    fn at(&mut self, at_ms: u64, action: Action) {
+        self.queued += 1;
+        self.queue.insert((at_ms, self.queued), action);
+    }
+
+    fn after(&mut self, ms: u64, action: Action) {
+        self.at(self.now_ms + ms, action);
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Phone(phone) => self.step_phone(phone),
+            Action::Person(person) => self.decide(person),
+            Action::Poll(ap) => {
+                if self.access_points[ap].alive {
+                    let output = self.access_points[ap].poll(self.now_ms);
+                    self.outputs.extend(output);
+                }
+                self.after(POLL_MS, Action::Poll(ap));
+            }
+            Action::Table(ap) => {
+                self.say_table(ap);
+                self.after(TABLE_MS, Action::Table(ap));
+            }
+            Action::Radios(ap) => {
+                self.say_radios(ap);
+                self.after(RADIOS_MS, Action::Radios(ap));
+            }
+            Action::Authorize(claim, phone) => self.authorize(claim, phone),
+            Action::Farewell(claim) => self.end(claim, &[Change::Disassoc]),
+            Action::Inactivity(claim) => self.check_inactivity(claim),
+            Action::InactiveDeauth(claim) => {
+                // The entry is gone since the disassociation, unless the station came back just now.
+                if !self.access_points[claim.ap].stations.contains_key(&(claim.mac, claim.bss)) {
+                    self.say(claim.ap, vec![(claim.mac, claim.bss, Change::InactiveDeauth)]);
+                }
+            }
+            Action::Incident(incident) => self.happen(incident),
+            Action::PowerUp(ap) => {
+                let boot = boot_id(&mut self.random);
+                self.access_points[ap].boot(boot, self.now_ms);
+                self.outputs.extend(self.access_points[ap].announce(self.now_ms));
+            }
+            Action::Will(output) => self.outputs.push(Output { at_ms: self.now_ms, ..*output }),
+            Action::RadarOver(ap) => {
+                self.access_points[ap].bsses[1].enabled = true;
+                self.say_radios(ap);
+            }
+            Action::GuestLeaves(phone) => {
+                self.leave(phone, true);
+                self.phones[phone].on = false;
+            }
+        }
+    }
+
+    fn say(&mut self, ap: usize, changes: Vec<(Mac, usize, Change)>) {
+        if self.access_points[ap].alive && !changes.is_empty() {
+            let output = self.access_points[ap].events(changes, self.now_ms);
+            self.outputs.push(output);
+        }
+    }
+
+    fn say_table(&mut self, ap: usize) {
+        if self.access_points[ap].alive {
+            self.outputs.push(self.access_points[ap].table(self.now_ms));
+        }
+    }
+
+    fn say_radios(&mut self, ap: usize) {
+        if self.access_points[ap].alive {
+            self.outputs.push(self.access_points[ap].radios(self.now_ms));
+        }
+    }
+
+    // People
+
+    fn decide(&mut self, person: usize) {
+        let here = self.walkers[person].truth(self.now_ms);
+        let point = self.walkers[person].place(self.now_ms);
+        let owned = |place: &Place| match *place {
+            Place::Left(_, room) if here != Truth::Room(room) => Some(room),
+            Place::Left(..) | Place::Carried(_) => None,
+        };
+        let fetch = (0..self.plan.phones.len())
+            .filter(|&phone| self.plan.phones[phone].person == person)
+            .find_map(|phone| owned(&self.places[phone]));
+        let walker = &mut self.walkers[person];
+        let next_ms = walker.decide(&self.plan, fetch, self.now_ms, &mut self.random);
+        let leaving = walker.is_leaving();
+        self.at(next_ms.max(self.now_ms + 1_000), Action::Person(person));
+        let Truth::Room(room) = here else { return };
+        for phone in (0..self.plan.phones.len()).filter(|&phone| self.plan.phones[phone].person == person) {
+            let elsewhere = matches!(self.places[phone], Place::Left(_, left) if left != room);
+            if elsewhere {
+                continue;
+            }
+            let along = leaving || self.random.chance(self.plan.phones[phone].carried);
+            self.places[phone] = if along { Place::Carried(person) } else { Place::Left(point, room) };
+        }
+    }
+
+    // Phones
+
+    fn step_phone(&mut self, phone: usize) {
+        if !self.phones[phone].on {
+            return;
+        }
+        let (point, moving, resting, far) = match self.places[phone] {
+            Place::Left(point, _) => (point, false, true, false),
+            Place::Carried(person) => {
+                let walker = &self.walkers[person];
+                let now_ms = self.now_ms;
+                let far = walker.is_far(now_ms);
+                (walker.place(now_ms), walker.is_walking(now_ms), walker.is_asleep(now_ms), far)
+            }
+        };
+        if far && self.phones[phone].link.is_none() {
+            return self.after(FAR_PHONE_MS, Action::Phone(phone));
+        }
+        let reach_dbm = self.reach(phone, point);
+        let heard_dbm: Vec<f64> = reach_dbm.iter().map(|dbm| dbm + DOWNLINK_DB).collect();
+        let around = Around { heard_dbm: &heard_dbm, moving, resting };
+        let acts = self.phones[phone].step(&around, self.now_ms, &mut self.random);
+        for act in acts {
+            match act {
+                Act::Send { packets } => self.send(phone, packets, &reach_dbm),
+                Act::Probe => self.probe(phone, &reach_dbm),
+                Act::Join(bss) => self.join(phone, bss, reach_dbm[bss]),
+                Act::Rejoin => {
+                    if let Some(link) = self.phones[phone].link {
+                        self.join(phone, link.bss, reach_dbm[link.bss]);
+                    }
+                }
+                Act::Leave { goodbye } => self.leave(phone, goodbye),
+            }
+        }
+        self.after(PHONE_MS, Action::Phone(phone));
+    }
+
+    /// What every BSS hears of a phone now; minus infinity where there is none.
+    fn reach(&mut self, phone: usize, point: Point) -> Vec<f64> {
+        let bsses = self.access_points.len() * 2;
+        let steady = match &self.reaches[phone] {
+            Some((at, steady)) if *at == point => steady.clone(),
+            Some(_) | None => {
+                let at = |bss: usize| {
+                    (self.plan.access_points[bss / 2].at, if bss % 2 == 1 { Band::High } else { Band::Low })
+                };
+                let steady: Vec<f64> = (0..bsses)
+                    .map(|bss| uplink_dbm(&self.plan, self.seed, bss, at(bss).1, point, at(bss).0))
+                    .collect();
+                self.reaches[phone] = Some((point, steady.clone()));
+                steady
+            }
+        };
+        let grip_db = self.phones[phone].grip_db;
+        let on = |bss: usize| {
+            self.access_points[bss / 2].alive && self.access_points[bss / 2].bsses[bss % 2].enabled
+        };
+        (0..bsses).map(|bss| if on(bss) { steady[bss] + grip_db } else { f64::NEG_INFINITY }).collect()
+    }
+
+    /// A reading of a signal: fading from one to the next, and whole dB.
+    fn reading(&mut self, dbm: f64) -> i8 {
+        (dbm + self.random.bell() * 1.5).round().clamp(-98.0, -15.0) as i8
+    }
+
+    fn send(&mut self, phone: usize, packets: u64, reach_dbm: &[f64]) {
+        let Some(link) = self.phones[phone].link else { return };
+        let (ap, bss) = (link.bss / 2, link.bss % 2);
+        if reach_dbm[link.bss] >= HEARD_DBM {
+            let signal_dbm = self.reading(reach_dbm[link.bss]);
+            self.access_points[ap].hear(self.macs[phone], bss, signal_dbm, packets, self.now_ms);
+        }
+    }
+
+    fn probe(&mut self, phone: usize, reach_dbm: &[f64]) {
+        let mac = self.macs[phone];
+        for ap in 0..self.access_points.len() {
+            let mut heard = Vec::new();
+            for bss in 0..2 {
+                let dbm = reach_dbm[ap * 2 + bss];
+                if dbm >= HEARD_DBM && self.random.chance(0.6) {
+                    heard.push((mac, bss, Change::Probe { signal_dbm: Some(self.reading(dbm)) }));
+                }
+            }
+            if self.tracked.contains(&mac) {
+                self.say(ap, heard);
+            }
+        }
+    }
+
+    fn join(&mut self, phone: usize, global_bss: usize, dbm: f64) {
+        let (ap, bss, mac) = (global_bss / 2, global_bss % 2, self.macs[phone]);
+        let before = self.phones[phone].link;
+        let signal_dbm = self.reading(dbm);
+        let mut changes = Vec::new();
+        if self.access_points[ap].stations.get(&(mac, bss)).is_some_and(|entry| entry.authorized) {
+            changes.push((mac, bss, Change::Disassoc));
+        }
+        changes.push((mac, bss, Change::Assoc { signal_dbm: Some(signal_dbm) }));
+        // hostapd ends the association with its other BSS by itself.
+        if self.access_points[ap].stations.remove(&(mac, 1 - bss)).is_some() {
+            changes.push((mac, 1 - bss, Change::Disassoc));
+        }
+        let generation = self.access_points[ap].associate(mac, bss, signal_dbm, self.now_ms);
+        let claim = Claim { ap, mac, bss, generation };
+        self.say(ap, changes);
+        self.phones[phone].link = Some(Link { bss: global_bss, since_ms: self.now_ms });
+        let handshake_ms = self.random.between_ms(30, 180);
+        self.after(handshake_ms, Action::Authorize(claim, phone));
+        self.after(INACTIVE_MS, Action::Inactivity(claim));
+        if let Some(link) = before.filter(|link| link.bss / 2 != ap) {
+            self.trail(mac, link);
+        }
+    }
+
+    /// The old access point learns of a roam soon, late, or only when it finds the station silent.
+    fn trail(&mut self, mac: Mac, old: Link) {
+        let (ap, bss) = (old.bss / 2, old.bss % 2);
+        let Some(entry) = self.access_points[ap].stations.get(&(mac, bss)) else { return };
+        let claim = Claim { ap, mac, bss, generation: entry.generation };
+        let chance = self.random.unit();
+        if chance < 0.45 {
+            let ms = self.random.between_ms(100, 2_000);
+            self.after(ms, Action::Farewell(claim));
+        } else if chance < 0.7 {
+            let ms = self.random.spread_ms(2.0, 90.0);
+            self.after(ms, Action::Farewell(claim));
+        }
+    }
+
+    fn leave(&mut self, phone: usize, goodbye: bool) {
+        let Some(link) = self.phones[phone].link.take() else { return };
+        let (ap, bss, mac) = (link.bss / 2, link.bss % 2, self.macs[phone]);
+        let Some(entry) = self.access_points[ap].stations.get(&(mac, bss)) else { return };
+        if goodbye {
+            let claim = Claim { ap, mac, bss, generation: entry.generation };
+            self.end(claim, &[Change::Deauth, Change::Disassoc]);
+        }
+    }
+
+    // hostapd
+
+    fn authorize(&mut self, claim: Claim, phone: usize) {
+        let entry = self.access_points[claim.ap].stations.get_mut(&(claim.mac, claim.bss));
+        let Some(entry) = entry.filter(|entry| entry.generation == claim.generation) else { return };
+        entry.authorized = true;
+        let change = Change::Authorized { auth_alg: Some("sae".to_owned()) };
+        self.say(claim.ap, vec![(claim.mac, claim.bss, change)]);
+        self.say_table(claim.ap);
+        if phone >= self.plan.phones.len() {
+            self.lease(claim.mac);
+        }
+    }
+
+    /// The router gives a stranger an address, and so learns its name.
+    fn lease(&mut self, mac: Mac) {
+        let Some(router) = self.plan.access_points.iter().position(|ap| ap.router) else { return };
+        let ap = &mut self.access_points[router];
+        if ap.hosts.iter().any(|host| host.mac == mac) {
+            return;
+        }
+        ap.hosts.push(Host {
+            mac,
+            name: Some("guests-phone".to_owned()),
+            address: Some("192.168.1.90".to_owned()),
+        });
+        if ap.alive {
+            self.outputs.push(ap.hosts_message(self.now_ms));
+        }
+    }
+
+    /// Ends an association, if it is still that one.
+    fn end(&mut self, claim: Claim, changes: &[Change]) {
+        let stations = &mut self.access_points[claim.ap].stations;
+        let key = (claim.mac, claim.bss);
+        if stations.get(&key).is_none_or(|entry| entry.generation != claim.generation) {
+            return;
+        }
+        stations.remove(&key);
+        self.say(claim.ap, changes.iter().map(|change| (claim.mac, claim.bss, change.clone())).collect());
+        self.say_table(claim.ap);
+    }
+
+    /// hostapd polls a station that was silent for its limit, and throws it out if it does not answer.
+    fn check_inactivity(&mut self, claim: Claim) {
+        let entry = self.access_points[claim.ap].stations.get(&(claim.mac, claim.bss));
+        let Some(entry) = entry.filter(|entry| entry.generation == claim.generation) else { return };
+        let silent_ms = self.now_ms - entry.seen_ms;
+        if silent_ms < INACTIVE_MS {
+            return self.after(INACTIVE_MS - silent_ms, Action::Inactivity(claim));
+        }
+        let phone = self.macs.iter().position(|&mac| mac == claim.mac);
+        let there = phone.filter(|&phone| {
+            let phone = &self.phones[phone];
+            phone.on && phone.link.is_some_and(|link| link.bss == claim.ap * 2 + claim.bss)
+        });
+        if let Some(phone) = there {
+            let (dozes, deaf) = (self.phones[phone].dozes(), self.phones[phone].sleeps_through_poll);
+            if !(dozes && self.random.chance(deaf)) {
+                return self.acknowledge(claim);
+            }
+            self.phones[phone].link = None;
+        }
+        self.end(claim, &[Change::Disassoc]);
+        self.after(DEAUTH_DELAY_MS, Action::InactiveDeauth(claim));
+    }
+
+    /// The station answered the poll: no data, so its counters stand; some drivers call it active all the same.
+    fn acknowledge(&mut self, claim: Claim) {
+        let resets = self.plan.access_points[claim.ap].poll_resets_inactive;
+        if let Some(entry) =
+            self.access_points[claim.ap].stations.get_mut(&(claim.mac, claim.bss)).filter(|_| resets)
+        {
+            entry.seen_ms = self.now_ms;
+        }
+        self.after(INACTIVE_MS, Action::Inactivity(claim));
+    }
+
+    // Incidents
+
+    fn happen(&mut self, incident: usize) {
+        let what = self.plan.incidents[incident].what.clone();
+        let ap_named = |world: &World, id: &Id| world.plan.access_points.iter().position(|ap| ap.id == *id);
+        let phone_named = |world: &World, id: &Id| world.plan.phones.iter().position(|phone| phone.id == *id);
+        match what {
+            IncidentKind::Reboot { ap, down_ms } => {
+                let Some(ap) = ap_named(self, &ap) else { return };
+                self.cut(ap, WILL_MS.min(down_ms));
+                self.after(down_ms, Action::PowerUp(ap));
+            }
+            IncidentKind::Death { ap } => {
+                let Some(ap) = ap_named(self, &ap) else { return };
+                self.cut(ap, WILL_MS);
+            }
+            IncidentKind::DfsWait { ap, wait_ms } => {
+                let Some(ap) = ap_named(self, &ap) else { return };
+                self.lose_high_band(ap);
+                self.after(wait_ms, Action::RadarOver(ap));
+            }
+            IncidentKind::GuestPhone { room, stay_ms } => {
+                let Some(room) = self.plan.room_index(&room) else { return };
+                self.invite(room, stay_ms);
+            }
+            IncidentKind::BatteryDies { phone } => {
+                let Some(phone) = phone_named(self, &phone) else { return };
+                self.phones[phone].on = false;
+                self.phones[phone].link = None;
+            }
+            IncidentKind::Bouncing { phone, a, b, for_ms } => {
+                let aps = (ap_named(self, &a), ap_named(self, &b));
+                let (Some(phone), (Some(a), Some(b))) = (phone_named(self, &phone), aps) else { return };
+                let until_ms = self.now_ms + for_ms;
+                self.phones[phone].bounce = Some(Bounce { a: a * 2 + 1, b: b * 2 + 1, until_ms });
+            }
+        }
+    }
+
+    fn cut(&mut self, ap: usize, will_ms: u64) {
+        let will = self.farewell(ap);
+        self.access_points[ap].power_cut();
+        self.after(will_ms, Action::Will(Box::new(will)));
+    }
+
+    fn lose_high_band(&mut self, ap: usize) {
+        let access_point = &mut self.access_points[ap];
+        access_point.bsses[1].enabled = false;
+        let on_it: Vec<Mac> =
+            access_point.stations.keys().filter(|key| key.1 == 1).map(|key| key.0).collect();
+        access_point.stations.retain(|key, _| key.1 != 1);
+        self.say_radios(ap);
+        // The interface restarts without a word; the agent's poll finds them gone.
+        self.say(ap, on_it.into_iter().map(|mac| (mac, 1, Change::Left)).collect());
+        self.say_table(ap);
+    }
+
+    fn invite(&mut self, room: usize, stay_ms: u64) {
+        let phone = self.phones.len();
+        let place = &self.plan.rooms[room];
+        let point = Point {
+            x: (place.west + place.east) / 2.0,
+            y: (place.south + place.north) / 2.0,
+            floor: place.floor,
+        };
+        self.phones.push(Phone::new(-70.0, 0.5, 0.0));
+        self.macs.push(Mac::new([0x02, 0x6e, 0x57, 0x00, 0x00, (phone & 0xff) as u8]));
+        self.places.push(Place::Left(point, room));
+        self.reaches.push(None);
+        self.after(1, Action::Phone(phone));
+        self.after(stay_ms, Action::GuestLeaves(phone));
+    }
+}
+
+fn boot_id(random: &mut Random) -> String {
+    format!("{:08x}", random.next() >> 32)
+}
+
+fn access_point(plan: &Plan, index: usize, random: &mut Random) -> AccessPoint {
+    let ap = &plan.access_points[index];
+    let bss = |band: u8, channel: u32| {
+        let bssid = Mac::new([0x0c, 0x5e, 0x11, 0x00, index as u8, band]);
+        let freq_mhz = if band == 0 { 2407 + 5 * channel } else { 5000 + 5 * channel };
+        let radio = Radio {
+            ifname: format!("phy{band}-ap0"),
+            bssid: Some(bssid),
+            ssid: Some(plan.ssid.clone()),
+            freq_mhz: Some(freq_mhz),
+            channel: Some(channel),
+            width_mhz: Some(if band == 0 { 20 } else { 80 }),
+            txpower_dbm: Some(if band == 0 { 14 } else { 20 }),
+            noise_dbm: Some(if band == 0 { -92 } else { -96 }),
+            utilization_permille: Some((mix(index as u64, u64::from(band)) % 300) as u32),
+            ft: Some(false),
+            rrm: Some(false),
+            btm: Some(false),
+            status: None,
+        };
+        Bss { bssid, enabled: true, radio }
+    };
+    let bsses = [bss(0, ap.channels.0), bss(1, ap.channels.1)];
+    // It has been running for hours to weeks.
+    let booted_ms = -(random.spread_ms(3_600.0, 3e6) as i64);
+    let mut access_point =
+        AccessPoint::new(ap.id.clone(), ap.node.clone(), boot_id(random), booted_ms, bsses);
+    if ap.router {
+        let host = |(number, phone): (usize, &plan::Phone)| Host {
+            mac: phone.mac,
+            name: Some(phone.id.to_string()),
+            address: Some(format!("192.168.1.{}", 20 + number)),
+        };
+        access_point.hosts = plan.phones.iter().enumerate().map(host).collect();
+    }
+    access_point
+}
