@@ -1,1 +1,3 @@
 //! End-to-end tests, stand-ins and benchmarks.
+
+pub mod ubusd;
