@@ -318,7 +318,7 @@ mod tests {
         let clock = Clock::start();
         let root = Root::new(&"home".parse().unwrap());
         let problem = Problem { ap: None, text: "x".into() };
-        assert!(super::publish(&Effect::Problem(problem.clone()), &clock, &root).is_none());
-        assert!(super::publish(&Effect::ProblemOver(problem), &clock, &root).is_none());
+        assert!(publish(&Effect::Problem(problem.clone()), &clock, &root).is_none());
+        assert!(publish(&Effect::ProblemOver(problem), &clock, &root).is_none());
     }
 }

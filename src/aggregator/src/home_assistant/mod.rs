@@ -9,7 +9,7 @@ mod published;
 #[cfg(test)]
 mod rules;
 
-pub use published::{Desired, Owned, Published};
+pub use published::{Desired, Known, Owned, Published};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -307,5 +307,7 @@ fn entity_id(domain: &str, id: &Id, what: &str) -> String {
 /// Home Assistant refuses the whole device for an address that is none.
 fn is_web_address(url: &str) -> bool {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
-    rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(|c| c.is_ascii_graphic()))
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && !rest.starts_with('/') && rest.chars().all(|c| c.is_ascii_graphic())
+    })
 }

@@ -1,9 +1,10 @@
 //! What of ours lies retained on the broker: compares it with what should, and says what to send, so that a removed
 //! person leaves no ghost, neither in Home Assistant nor as a topic, also when the removal happened while we were down.
 //!
-//! A component that is dropped from a device (somebody becomes home-only) must be named once more, with its platform
-//! alone; leaving it out does nothing. It stays so in the retained payload until Home Assistant's next birth message,
-//! for Home Assistant may be down when it is dropped, and has read everything retained before it says it was born.
+//! What goes away inside a device takes two steps. A component that is dropped (somebody becomes home-only) must be
+//! named once more, with its platform alone; leaving it out does nothing. An option that is dropped (a room was renamed)
+//! is an error in Home Assistant's log while its sensor still shows it. So both stay in the retained payload until
+//! Home Assistant's next birth message: it may be down now, and has read everything retained before it says it was born.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +35,19 @@ impl Desired {
 pub struct Owned {
     /// The full topic.
     pub topic: String,
-    /// Components Home Assistant may know of this device, and their platforms; none for a state topic.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub components: BTreeMap<String, String>,
+    /// What Home Assistant may know of this device; nothing for a state topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<Known>,
+}
+
+/// What Home Assistant may know of a device, from this or an earlier payload.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// Platforms by the component's key.
+    components: BTreeMap<String, String>,
+    /// States that the device's room sensor may show.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    options: BTreeSet<String>,
 }
 
 /// What is on the broker, as far as we put it there.
@@ -45,8 +56,8 @@ pub struct Published {
     desired: Desired,
     /// Discovery payloads as sent last.
     sent: Discovery,
-    /// Components Home Assistant may know, by discovery topic.
-    components: BTreeMap<String, BTreeMap<String, String>>,
+    /// What Home Assistant may know, by discovery topic.
+    devices: BTreeMap<String, Known>,
     /// State topics that may hold a message.
     states: BTreeSet<String>,
     /// Topics emptied, and not known to be empty.
@@ -59,23 +70,22 @@ impl Published {
     /// From the state file; an empty list at the very first start.
     pub fn new(owned: Vec<Owned>) -> Published {
         let mut published = Published::default();
-        for Owned { topic, components } in owned {
-            if components.is_empty() {
-                published.states.insert(topic);
-            } else {
-                published.components.insert(topic, components);
+        for Owned { topic, device } in owned {
+            match device {
+                Some(known) => drop(published.devices.insert(topic, known)),
+                None => drop(published.states.insert(topic)),
             }
         }
         published
     }
 
-    /// For the state file. It is to be saved before what `update` returned is sent.
+    /// For the state file.
     pub fn owned(&self) -> Vec<Owned> {
-        let devices = self.components.iter();
+        let devices = self.devices.iter();
         let devices =
-            devices.map(|(topic, components)| Owned { topic: topic.clone(), components: components.clone() });
+            devices.map(|(topic, known)| Owned { topic: topic.clone(), device: Some(known.clone()) });
         let states = self.states.union(&self.removed);
-        let states = states.map(|topic| Owned { topic: topic.clone(), components: BTreeMap::new() });
+        let states = states.map(|topic| Owned { topic: topic.clone(), device: None });
         devices.chain(states).collect()
     }
 
@@ -91,7 +101,7 @@ impl Published {
     }
 
     /// Everything once more, for a broker that may have lost it. States are to follow.
-    pub fn repeat(&mut self) -> Vec<Publish> {
+    pub fn repeat(&self) -> Vec<Publish> {
         let removed = self.removed.iter().map(|topic| empty(topic));
         let sent = self.sent.iter().map(|(topic, payload)| retained(topic, payload));
         removed.chain(sent).collect()
@@ -101,9 +111,9 @@ impl Published {
     pub fn handle_birth(&mut self, now: Moment, delay_ms: u64) {
         self.repeat_at = Some(now.after(delay_ms));
         // What it should forget it has read by now.
-        for (topic, components) in &mut self.components {
+        for (topic, known) in &mut self.devices {
             if let Some(payload) = self.desired.discovery.get(topic) {
-                *components = components_of(payload);
+                *known = Known::of(payload);
                 self.sent.insert(topic.clone(), payload.clone());
             }
         }
@@ -132,32 +142,29 @@ impl Published {
 
     /// Empties what is ours and no longer desired: devices first, so that no entity sees its state emptied.
     fn remove(&mut self) -> Vec<Publish> {
-        let devices = self.components.keys().filter(|topic| !self.desired.discovery.contains_key(*topic));
-        let states = self.states.difference(&self.desired.states);
-        let gone: Vec<String> = devices.chain(states).cloned().collect();
+        // What is desired is never emptied: with its tracker a person in Home Assistant loses the link to it.
+        let desired = |topic: &&String| {
+            self.desired.discovery.contains_key(*topic) || self.desired.states.contains(*topic)
+        };
+        let ours = self.devices.keys().chain(&self.states);
+        let gone: Vec<String> = ours.filter(|topic| !desired(topic)).cloned().collect();
+        self.removed.retain(|topic| !desired(&topic));
         for topic in &gone {
-            self.components.remove(topic);
+            self.devices.remove(topic);
             self.sent.remove(topic);
             self.removed.insert(topic.clone());
         }
         self.states.clone_from(&self.desired.states);
-        // What came back is not to be emptied by a repetition.
-        self.removed.retain(|topic| {
-            !self.desired.discovery.contains_key(topic) && !self.desired.states.contains(topic)
-        });
         gone.iter().map(|topic| empty(topic)).collect()
     }
 
     /// The device's payload, if it is another one than the one sent last.
     fn announce(&mut self, topic: &str) -> Option<Publish> {
         let mut payload = self.desired.discovery.get(topic)?.clone();
-        let components = self.components.entry(topic.to_owned()).or_default();
-        for (key, platform) in components.iter() {
-            if payload["components"].get(key).is_none() {
-                payload["components"][key] = json!({"platform": platform});
-            }
+        if let Some(known) = self.devices.get(topic) {
+            known.keep_in(&mut payload);
         }
-        components.extend(components_of(&payload));
+        self.devices.insert(topic.to_owned(), Known::of(&payload));
         if self.sent.get(topic) == Some(&payload) {
             return None;
         }
@@ -167,12 +174,32 @@ impl Published {
     }
 }
 
-/// Keys of a device's components, with their platforms.
-fn components_of(payload: &Value) -> BTreeMap<String, String> {
-    let components = payload["components"].as_object().into_iter().flatten();
-    let named = components
-        .filter_map(|(key, component)| Some((key.clone(), component["platform"].as_str()?.to_owned())));
-    named.collect()
+impl Known {
+    /// What Home Assistant knows once it has read this payload.
+    fn of(payload: &Value) -> Known {
+        let components = payload["components"].as_object().into_iter().flatten();
+        let platforms = components
+            .filter_map(|(key, component)| Some((key.clone(), component["platform"].as_str()?.to_owned())));
+        let options = payload["components"]["room"]["options"].as_array().into_iter().flatten();
+        let options = options.filter_map(|option| option.as_str().map(str::to_owned));
+        Known { components: platforms.collect(), options: options.collect() }
+    }
+
+    /// Adds to the payload what it dropped.
+    fn keep_in(&self, payload: &mut Value) {
+        for (key, platform) in &self.components {
+            if payload["components"].get(key).is_none() {
+                payload["components"][key] = json!({"platform": platform});
+            }
+        }
+        let options = payload.pointer_mut("/components/room/options").and_then(Value::as_array_mut);
+        let Some(options) = options else { return };
+        for option in &self.options {
+            if !options.iter().any(|known| known == option) {
+                options.push(json!(option));
+            }
+        }
+    }
 }
 
 fn retained(topic: &str, payload: &Value) -> Publish {
@@ -298,6 +325,16 @@ mod tests {
     }
 
     #[test]
+    fn who_came_back_while_the_removal_was_unacknowledged_is_never_emptied() {
+        let mut before = Published::default();
+        before.update(desired(&small_home()));
+        before.update(Desired::new(&without_bob(), None));
+        let publishes = restarted(&before).update(desired(&small_home()));
+        assert_eq!(publishes.len(), 5);
+        assert!(publishes.iter().all(|publish| !publish.payload.is_empty()));
+    }
+
+    #[test]
     fn a_dropped_component_is_named_until_home_assistant_has_read_it() {
         let mut published = Published::default();
         published.update(desired(&small_home()));
@@ -322,6 +359,28 @@ mod tests {
         assert_eq!(components(bob)["room"], json!({"platform": "sensor"}));
         let cleaner = publishes.iter().find(|publish| publish.topic == CLEANER).unwrap();
         assert!(components(cleaner).get("room").is_none());
+    }
+
+    #[test]
+    fn a_renamed_room_stays_an_option_until_home_assistant_was_born() {
+        let mut before = Published::default();
+        before.update(desired(&small_home()));
+        let mut home = small_home();
+        home.rooms[0].name = "Küche".into();
+        let mut published = restarted(&before);
+        let options = |publishes: &[Publish]| {
+            let bob = publishes.iter().find(|publish| publish.topic == BOB).unwrap();
+            components(bob)["room"]["options"].clone()
+        };
+        let announced = published.update(desired(&home));
+        assert_eq!(
+            options(&announced),
+            json!(["Küche", "Living room", "Away", "Home", "Unclear", "Kitchen"])
+        );
+        assert_eq!(published.update(desired(&home)), []);
+        published.handle_birth(Moment::from_ms(0), 0);
+        let repeated = published.handle_timeout(Moment::from_ms(0));
+        assert_eq!(options(&repeated), json!(["Küche", "Living room", "Away", "Home", "Unclear"]));
     }
 
     #[test]
