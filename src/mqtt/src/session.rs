@@ -33,6 +33,11 @@ const HEADER_MAX: usize = 16;
 pub struct Token(u64);
 
 impl Token {
+    /// The token of this number: for tests of what owns a session, which have none.
+    pub const fn from_number(number: u64) -> Token {
+        Token(number)
+    }
+
     fn next() -> Token {
         static LAST: Mutex<u64> = Mutex::new(0);
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
