@@ -16,10 +16,12 @@ const LANDING: usize = 7;
 const OFFICE: usize = 8;
 const ATTIC: usize = 9;
 
+type RoomRow = (&'static str, u8, [f64; 4], (f64, f64));
+
 /// Name, floor, west, south, east, north in metres, shortest and longest stay in minutes.
 #[rustfmt::skip]
-const ROOMS: [(&str, u8, [f64; 4], (f64, f64)); 10] = [
-    ("Garden",      0, [0.0, -12.0, 12.0,  0.0], (4.0, 40.0)),
+const ROOMS: [RoomRow; 10] = [
+    ("Garden",      0, [0.0, -20.0, 12.0,  0.0], (4.0, 40.0)),
     ("Kitchen",     0, [0.0,   0.0,  5.0, 10.0], (4.0, 45.0)),
     ("Living room", 0, [7.0,   0.0, 12.0, 10.0], (8.0, 90.0)),
     ("Hall",        0, [5.0,   0.0,  7.0, 10.0], (0.5,  3.0)),
@@ -48,7 +50,7 @@ const DOORS: [(usize, usize, f64, f64); 10] = [
 /// Room, place, channels.
 #[rustfmt::skip]
 const ACCESS_POINTS: [(usize, f64, f64, (u32, u32)); 6] = [
-    (GARDEN,      6.0, -7.0, (11, 108)),
+    (GARDEN,      6.0, -9.0, (11, 108)),
     (KITCHEN,     1.5,  6.0, (1, 36)),
     (LIVING_ROOM, 11.0, 5.0, (6, 52)),
     (BEDROOM,     1.0,  3.0, (11, 100)),
@@ -71,7 +73,7 @@ impl Plan {
             people: people(),
             phones: phones(),
             exit: GARDEN,
-            gate: Point { x: 6.0, y: -12.0, floor: 0 },
+            gate: Point { x: 6.0, y: -20.0, floor: 0 },
             incidents: Vec::new(),
         }
     }

@@ -1,10 +1,11 @@
 //! A simulated home: floors, walls, radios, people with phones, and the truth.
 //!
 //! [`World`] is the home over time, without sockets and clocks: advance it, and it says what the agents on its
-//! access points would say, in the words of the contract, and where everybody really is. The demonstration and
-//! tests run it.
+//! access points would say, in the words of the contract, and where everybody really is. [`Fleet`] runs it against a
+//! broker, for the demonstration.
 
 mod access_point;
+mod fleet;
 mod house;
 mod phone;
 mod plan;
@@ -14,6 +15,7 @@ mod walker;
 mod world;
 
 pub use access_point::Output;
+pub use fleet::{Fleet, FleetOptions};
 pub use plan::{AccessPoint, Incident, IncidentKind, Person, Phone, Plan, Point, Room};
 pub use walker::Truth;
 pub use world::World;

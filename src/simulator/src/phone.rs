@@ -7,6 +7,8 @@ use crate::random::Random;
 const LOST_DBM: f64 = -86.0;
 /// Below this even a sleeping phone looks for something better, because beacons get lost.
 const WEAK_DBM: f64 = -79.0;
+/// Above this it never looks around.
+const CURIOUS_DBM: f64 = -55.0;
 /// It joins what it hears at least like this.
 const JOIN_DBM: f64 = -78.0;
 /// For long enough without its access point it gives up.
@@ -14,7 +16,7 @@ const LOST_MS: u64 = 4_000;
 /// Another access point must be this much better.
 const ROAM_MARGIN_DB: f64 = 8.0;
 /// The same for a look around without need.
-const IDLE_MARGIN_DB: f64 = 12.0;
+const IDLE_MARGIN_DB: f64 = 10.0;
 /// Phones like 5 GHz.
 const HIGH_BAND_BONUS_DB: f64 = 5.0;
 
@@ -92,7 +94,8 @@ impl Phone {
             on: true,
             bounce: None,
             grip_db: 0.0,
-            awake: true,
+            // It wakes up in its first second.
+            awake: false,
             changes_ms: 0,
             next_scan_ms: 0,
             weak_since_ms: None,
@@ -102,6 +105,12 @@ impl Phone {
     /// Whether it dozes, and answers nothing but polls.
     pub(crate) fn dozes(&self) -> bool {
         !self.awake
+    }
+
+    /// It is picked up and looked at.
+    pub(crate) fn wake(&mut self, now_ms: u64, random: &mut Random) {
+        self.awake = true;
+        self.changes_ms = now_ms + random.spread_ms(20.0, 180.0);
     }
 
     /// Lives for a second.
@@ -186,7 +195,7 @@ impl Phone {
         random: &mut Random,
     ) -> Option<Vec<Act>> {
         let needy = here_dbm < self.roam_below_dbm && self.awake || here_dbm < WEAK_DBM;
-        let curious = woke && here_dbm < -55.0 && random.chance(0.3);
+        let curious = woke && here_dbm < CURIOUS_DBM && random.chance(0.4);
         if now_ms < self.next_scan_ms || !(needy || curious) {
             return None;
         }
@@ -229,7 +238,7 @@ mod tests {
     fn on(bss: usize) -> (Phone, Random) {
         let mut phone = Phone::new(-70.0, 1.0, 0.0);
         phone.link = Some(Link { bss, since_ms: 0 });
-        phone.changes_ms = 1_000_000;
+        (phone.awake, phone.changes_ms) = (true, 1_000_000);
         (phone, Random::new(1))
     }
 

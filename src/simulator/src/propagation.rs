@@ -21,9 +21,9 @@ struct Losses {
 }
 
 const LOSSES_LOW: Losses =
-    Losses { first_metre: 40.0, per_decade: 24.0, inner_wall: 5.0, outer_wall: 9.0, floor: 12.0 };
+    Losses { first_metre: 40.0, per_decade: 24.0, inner_wall: 6.0, outer_wall: 12.0, floor: 15.0 };
 const LOSSES_HIGH: Losses =
-    Losses { first_metre: 47.0, per_decade: 24.0, inner_wall: 8.0, outer_wall: 13.0, floor: 17.0 };
+    Losses { first_metre: 47.0, per_decade: 24.0, inner_wall: 10.0, outer_wall: 18.0, floor: 21.0 };
 
 /// A phone's transmit power with its antenna and the hand around it.
 const PHONE_DBM: f64 = 9.0;

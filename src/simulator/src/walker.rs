@@ -233,10 +233,20 @@ impl Walker {
             last.end_ms = last.start_ms + walk_ms(last.from, plan.gate);
         }
         let gate_ms = legs.last().map_or(now_ms, |leg| leg.end_ms);
+        // A bicycle, a car door, a word with a neighbour.
+        let off_ms = gate_ms + random.spread_ms(5.0, 60.0);
+        let stop = Leg {
+            start_ms: gate_ms,
+            end_ms: off_ms,
+            from: plan.gate,
+            to: plan.gate,
+            truth: Truth::Room(plan.exit),
+        };
+        legs.push(stop);
         let side = if random.chance(0.5) { 1.0 } else { -1.0 };
         let far = Point { x: plan.gate.x + side * STREET_M * 0.8, y: plan.gate.y - STREET_M * 0.6, floor: 0 };
-        let end_ms = gate_ms + walk_ms(plan.gate, far);
-        legs.push(Leg { start_ms: gate_ms, end_ms, from: plan.gate, to: far, truth: Truth::Away });
+        let end_ms = off_ms + walk_ms(plan.gate, far);
+        legs.push(Leg { start_ms: off_ms, end_ms, from: plan.gate, to: far, truth: Truth::Away });
         self.legs = legs;
     }
 

@@ -302,6 +302,10 @@ impl World {
             }
             let along = leaving || self.random.chance(self.plan.phones[phone].carried);
             self.places[phone] = if along { Place::Carried(person) } else { Place::Left(point, room) };
+            // Who goes out looks at the phone first; who goes to the next room does so now and then.
+            if along && self.random.chance(if leaving { 0.9 } else { 0.4 }) {
+                self.phones[phone].wake(self.now_ms, &mut self.random);
+            }
         }
     }
 
