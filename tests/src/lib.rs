@@ -1,3 +1,8 @@
-//! End-to-end tests, stand-ins and benchmarks.
+//! End-to-end tests, stand-ins and benchmarks: what they share.
 
+pub mod directory;
+pub mod house;
+pub mod mosquitto;
+pub mod observer;
+pub mod process;
 pub mod ubusd;

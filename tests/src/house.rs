@@ -1,0 +1,222 @@
+//! A house of real programs: Mosquitto, an agent on a stand-in ubusd for each access point, and the aggregator.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use whichroom_wire::Mac;
+
+use crate::directory::Directory;
+use crate::mosquitto::{Mosquitto, Settings};
+use crate::observer::Observer;
+use crate::process::{HANG, Process, product, wait};
+use crate::ubusd::{Bss, Options, Ubusd};
+
+/// Interface of every access point's 5 GHz BSS.
+pub const BSS_5: &str = "phy1-ap0";
+/// Interface of every access point's 2.4 GHz BSS.
+pub const BSS_2: &str = "phy0-ap0";
+
+/// An access point: its bus, and the agent on it while it runs.
+pub struct AccessPoint {
+    /// The bus.
+    pub ubusd: Ubusd,
+    /// The agent.
+    pub agent: Option<Process>,
+    number: u8,
+}
+
+/// The house. Everything ends when it is dropped.
+pub struct House {
+    /// Sees everything published.
+    pub observer: Observer,
+    /// The access points by name.
+    pub aps: BTreeMap<String, AccessPoint>,
+    /// The server.
+    pub aggregator: Option<Process>,
+    /// The broker.
+    pub mosquitto: Mosquitto,
+    /// Files of all of them.
+    pub directory: Directory,
+    login: Option<(String, String)>,
+}
+
+impl House {
+    /// A broker, and nothing else yet.
+    pub fn new() -> House {
+        House::with(&Settings::default())
+    }
+
+    /// A broker with settings. Its first user, if it has any, is who the programs say they are.
+    pub fn with(settings: &Settings) -> House {
+        let mosquitto = Mosquitto::with(settings);
+        let login = settings.users.first().cloned();
+        let user = login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
+        let observer = Observer::with_login(mosquitto.port(), &["#"], user);
+        let directory = Directory::new();
+        House { observer, aps: BTreeMap::new(), aggregator: None, mosquitto, directory, login }
+    }
+
+    /// Adds an access point with a BSS on each band and starts its agent; waits until the agent is subscribed and
+    /// its table is published.
+    pub fn add_ap(&mut self, name: &str) {
+        self.add_bus(name, Options::default());
+        self.start_agent(name);
+        self.wait_agent(name);
+    }
+
+    /// Adds an access point without an agent.
+    pub fn add_bus(&mut self, name: &str, options: Options) {
+        let number = u8::try_from(self.aps.len()).unwrap_or(u8::MAX);
+        let ubusd = Ubusd::start(&self.directory.join(&format!("{name}.sock")), options);
+        let ubusd = ubusd.unwrap_or_else(|error| panic!("stand-in ubusd: {error}"));
+        ubusd.add_bss(Bss::new(BSS_2, bssid(number, 2), "home", 2412));
+        ubusd.add_bss(Bss::new(BSS_5, bssid(number, 5), "home", 5180));
+        self.aps.insert(name.to_owned(), AccessPoint { ubusd, agent: None, number });
+    }
+
+    /// Starts an access point's agent.
+    pub fn start_agent(&mut self, name: &str) {
+        let arguments = self.agent_arguments(name);
+        let log = self.directory.join(&format!("agent-{name}.log"));
+        self.ap(name).agent = Some(Process::start(&product("whichroom-agent"), &arguments, &log));
+    }
+
+    /// How an agent is started here.
+    pub fn agent_arguments(&self, name: &str) -> Vec<String> {
+        let socket = self.directory.join(&format!("{name}.sock"));
+        let mut arguments: Vec<String> =
+            ["--broker", &self.mosquitto.url(), "--site", "home", "--name", name]
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+        arguments.extend(["--interval".to_owned(), "1".to_owned()]);
+        arguments.extend(["--ubus".to_owned(), socket.display().to_string()]);
+        if let Some(file) = self.credentials() {
+            arguments.extend(["--credentials".to_owned(), file.display().to_string()]);
+        }
+        arguments
+    }
+
+    /// Waits until an agent is subscribed to both BSSs and its table is published.
+    pub fn wait_agent(&mut self, name: &str) {
+        let ubusd = &self.ap(name).ubusd;
+        ubusd.wait_subscribed(BSS_2);
+        ubusd.wait_subscribed(BSS_5);
+        self.observer.wait_last(&topic(&format!("ap/{name}/status")), |status| status["state"] == "online");
+        self.observer.wait_last(&topic(&format!("ap/{name}/stations")), |table| table["stations"].is_array());
+    }
+
+    /// Starts the aggregator with this configuration, to which the broker and the page's address are added, and
+    /// waits until it is online.
+    pub fn start_aggregator(&mut self, configuration: &str) {
+        let mut text = format!("[mqtt]\nurl = \"{}\"\n", self.mosquitto.url());
+        if let Some((name, password)) = &self.login {
+            self.directory.write("aggregator-password", password);
+            let _ = writeln!(text, "username = \"{name}\"\npassword_file = \"aggregator-password\"");
+        }
+        text.push_str("[web]\nlisten = \"127.0.0.1:0\"\n");
+        text.push_str(configuration);
+        self.directory.write("whichroom.toml", &text);
+        self.restart_aggregator();
+    }
+
+    /// Starts the aggregator as it was started before.
+    pub fn restart_aggregator(&mut self) {
+        let arguments: [PathBuf; 5] = [
+            "run".into(),
+            "--config".into(),
+            self.directory.join("whichroom.toml"),
+            "--state".into(),
+            self.directory.join("state"),
+        ];
+        let mark = self.observer.mark();
+        let log = self.directory.join("aggregator.log");
+        let program = product("whichroom");
+        let aggregator = self.aggregator.insert(Process::start(&program, &arguments, &log));
+        let (observer, status) = (&self.observer, topic("status"));
+        wait("aggregator online", || {
+            aggregator.expect_running();
+            let since = observer.since(mark);
+            since.iter().any(|arrived| arrived.topic == status && arrived.payload == b"online").then_some(())
+        });
+    }
+
+    /// What the page knows.
+    pub fn page_state(&mut self) -> Value {
+        let body = self.page_get("/api/state");
+        serde_json::from_str(&body).unwrap_or_else(|error| panic!("/api/state: {error}: {body}"))
+    }
+
+    /// Waits until the page knows what is wished.
+    pub fn wait_page(&mut self, what: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        wait(what, || Some(self.page_state()).filter(&wished))
+    }
+
+    /// Body of a GET from the page.
+    pub fn page_get(&mut self, path: &str) -> String {
+        let Some(aggregator) = &mut self.aggregator else { panic!("no aggregator runs") };
+        aggregator.wait_log("page http://");
+        let log = aggregator.log();
+        // The last one: an aggregator that was restarted has a new port.
+        let address = log.rsplit_once("page http://").and_then(|(_, rest)| rest.split('/').next());
+        let Some(address) = address else { panic!("no page in {log}") };
+        let response =
+            get(address, path).unwrap_or_else(|error| panic!("GET http://{address}{path}: {error}"));
+        let Some((head, body)) = response.split_once("\r\n\r\n") else { panic!("no HTTP: {response}") };
+        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
+        body.to_owned()
+    }
+
+    /// An access point.
+    pub fn ap(&mut self, name: &str) -> &mut AccessPoint {
+        self.aps.get_mut(name).unwrap_or_else(|| panic!("no access point {name}"))
+    }
+
+    /// The bus of an access point.
+    pub fn bus(&self, name: &str) -> &Ubusd {
+        &self.aps.get(name).unwrap_or_else(|| panic!("no access point {name}")).ubusd
+    }
+
+    /// Address of an access point's BSS.
+    pub fn bssid(&self, name: &str, ifname: &str) -> Mac {
+        let band = if ifname == BSS_2 { 2 } else { 5 };
+        bssid(self.aps.get(name).map_or(0, |ap| ap.number), band)
+    }
+
+    fn credentials(&self) -> Option<PathBuf> {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (name, password) = self.login.as_ref()?;
+        let file = self.directory.write("credentials", &format!("{name}\n{password}\n"));
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        Some(file)
+    }
+}
+
+impl Default for House {
+    fn default() -> House {
+        House::new()
+    }
+}
+
+/// A topic of the house.
+pub fn topic(below: &str) -> String {
+    format!("whichroom/home/{below}")
+}
+
+fn bssid(number: u8, band: u8) -> Mac {
+    Mac::new([0x02, 0xaa, number, 0, 0, band])
+}
+
+fn get(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(HANG))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response)?;
+    Ok(String::from_utf8_lossy(&response).into_owned())
+}
