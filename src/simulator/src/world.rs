@@ -199,6 +199,11 @@ impl World {
         &self.plan.rooms
     }
 
+    /// The family's network.
+    pub fn ssid(&self) -> &str {
+        &self.plan.ssid
+    }
+
     /// Minute of the day at time 0.
     pub fn starts_at_minute(&self) -> u64 {
         self.plan.starts_at_minute
