@@ -1,6 +1,8 @@
 //! End-to-end tests, stand-ins and benchmarks: what they share.
 
+pub mod conformance;
 pub mod directory;
+pub mod figures;
 pub mod house;
 pub mod mosquitto;
 pub mod observer;

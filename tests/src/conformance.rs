@@ -1,0 +1,713 @@
+//! What every broker that WhichRoom meets must do, as one script that runs against any address. It speaks MQTT with
+//! bytes of its own, so that it shares no mistake with a client or broker library, and can do what no client does:
+//! vanish, fall silent, read slowly.
+
+use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A broker to be tested; empty at the start.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// User name and password that it takes; `None` if it takes everybody.
+    pub login: Option<(String, String)>,
+    /// The largest packet that it takes.
+    pub packet_bytes: usize,
+}
+
+/// What a check says: nothing, or what went wrong.
+pub type Outcome = Result<(), String>;
+
+/// Runs every check; each with its name.
+pub fn run(target: &Target) -> Vec<(String, Outcome)> {
+    let both: [(&str, fn(&Target, Version) -> Outcome); 15] = [
+        ("a thousand retained topics at QoS 0", |target, version| retained(target, version, 0, u16::MAX)),
+        ("a thousand retained topics at QoS 1", |target, version| retained(target, version, 1, u16::MAX)),
+        ("a thousand retained topics to a small window", |target, version| retained(target, version, 1, 3)),
+        ("a thousand retained topics to a slow reader", slow_reader),
+        ("overlapping wildcards", overlapping),
+        ("wildcards do not reach $ topics", dollar_topics),
+        ("unsubscribe", unsubscribe),
+        ("retained is cleared by an empty payload", clear_retained),
+        ("QoS 2 from a publisher", exactly_once),
+        ("will when the client vanishes", will_on_kill),
+        ("no will after a goodbye", no_will_after_goodbye),
+        ("an oversized packet harms nobody else", oversized),
+        ("session takeover", takeover),
+        ("keep-alive expires", keep_alive),
+        ("a session is resumed with what was missed", resume),
+    ];
+    let five: [(&str, fn(&Target) -> Outcome); 4] = [
+        ("will delay", will_delay),
+        ("a client that comes back in time cancels its will", will_delay_cancelled),
+        ("session expiry", session_expiry),
+        ("a packet larger than the client takes is skipped", skipped),
+    ];
+    let mut outcomes = Vec::new();
+    for (name, check) in both {
+        for version in [Version::V4, Version::V5] {
+            outcomes.push((format!("{name}, {version:?}"), check(target, version)));
+        }
+    }
+    outcomes.extend(five.map(|(name, check)| (name.to_owned(), check(target))));
+    if target.login.is_some() {
+        outcomes.extend([Version::V4, Version::V5].map(|version| {
+            (format!("a wrong password is refused, {version:?}"), wrong_password(target, version))
+        }));
+    }
+    outcomes
+}
+
+/// Version of MQTT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 3.1.1.
+    V4,
+    /// 5.
+    V5,
+}
+
+/// For hangs only.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing must come for there to be nothing.
+const QUIET: Duration = Duration::from_millis(400);
+const RETAINED: usize = 1000;
+
+/// CONNECT's fields.
+struct Connect<'a> {
+    client_id: &'a str,
+    clean: bool,
+    keep_alive_s: u16,
+    will: Option<(&'a str, &'a [u8])>,
+    will_delay_s: u32,
+    session_expiry_s: u32,
+    receive_max: u16,
+    packet_max: u32,
+}
+
+impl Default for Connect<'_> {
+    fn default() -> Self {
+        Connect {
+            client_id: "",
+            clean: true,
+            keep_alive_s: 60,
+            will: None,
+            will_delay_s: 0,
+            session_expiry_s: 0,
+            receive_max: u16::MAX,
+            packet_max: 268_435_455,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Packet {
+    Connack { session_present: bool, code: u8 },
+    Publish(Publish),
+    Puback(u16),
+    Pubrec(u16),
+    Pubcomp(u16),
+    Suback(Vec<u8>),
+    Unsuback,
+    Pingresp,
+    Disconnect,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Publish {
+    topic: String,
+    payload: Vec<u8>,
+    qos: u8,
+    retain: bool,
+    duplicate: bool,
+    id: u16,
+}
+
+struct Client {
+    socket: TcpStream,
+    version: Version,
+    session_present: bool,
+}
+
+fn io(error: std::io::Error) -> String {
+    format!("socket: {error}")
+}
+
+fn string(out: &mut Vec<u8>, bytes: &[u8]) -> Outcome {
+    let length = u16::try_from(bytes.len()).map_err(|_| "a string of more than 64 KiB")?;
+    out.extend(length.to_be_bytes());
+    out.extend(bytes);
+    Ok(())
+}
+
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = vec![first];
+    let mut left = body.len();
+    loop {
+        let low = u8::try_from(left % 128).unwrap_or_default();
+        left /= 128;
+        out.push(if left > 0 { low | 0x80 } else { low });
+        if left == 0 {
+            break;
+        }
+    }
+    out.extend(body);
+    out
+}
+
+impl Connect<'_> {
+    fn encode(&self, version: Version, login: Option<&(String, String)>) -> Result<Vec<u8>, String> {
+        let mut flags = u8::from(self.clean) << 1;
+        if self.will.is_some() {
+            // QoS 1, not retained.
+            flags |= 0b0000_1100;
+        }
+        if login.is_some() {
+            flags |= 0b1100_0000;
+        }
+        let level = if version == Version::V4 { 4 } else { 5 };
+        let mut body = vec![0, 4, b'M', b'Q', b'T', b'T', level, flags];
+        body.extend(self.keep_alive_s.to_be_bytes());
+        if version == Version::V5 {
+            body.extend([13, 17]);
+            body.extend(self.session_expiry_s.to_be_bytes());
+            body.push(33);
+            body.extend(self.receive_max.to_be_bytes());
+            body.push(39);
+            body.extend(self.packet_max.to_be_bytes());
+        }
+        string(&mut body, self.client_id.as_bytes())?;
+        if let Some((topic, payload)) = self.will {
+            if version == Version::V5 {
+                body.extend([5, 24]);
+                body.extend(self.will_delay_s.to_be_bytes());
+            }
+            string(&mut body, topic.as_bytes())?;
+            string(&mut body, payload)?;
+        }
+        if let Some((name, password)) = login {
+            string(&mut body, name.as_bytes())?;
+            string(&mut body, password.as_bytes())?;
+        }
+        Ok(packet(0x10, &body))
+    }
+}
+
+impl Client {
+    fn connect(target: &Target, version: Version, connect: &Connect<'_>) -> Result<Client, String> {
+        let (client, code) = Client::try_connect(target, version, connect, target.login.as_ref())?;
+        if code == 0 { Ok(client) } else { Err(format!("connection refused with {code:#x}")) }
+    }
+
+    fn try_connect(
+        target: &Target,
+        version: Version,
+        connect: &Connect<'_>,
+        login: Option<&(String, String)>,
+    ) -> Result<(Client, u8), String> {
+        let socket = TcpStream::connect(target.address).map_err(io)?;
+        socket.set_nodelay(true).map_err(io)?;
+        let mut client = Client { socket, version, session_present: false };
+        client.write(&connect.encode(version, login)?)?;
+        match client.expect()? {
+            Packet::Connack { session_present, code } => {
+                client.session_present = session_present;
+                Ok((client, code))
+            }
+            other => Err(format!("{other:?} instead of CONNACK")),
+        }
+    }
+
+    fn named(target: &Target, version: Version, client_id: &str) -> Result<Client, String> {
+        Client::connect(target, version, &Connect { client_id, ..Connect::default() })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Outcome {
+        self.socket.write_all(bytes).map_err(io)
+    }
+
+    fn no_properties(&self, body: &mut Vec<u8>) {
+        if self.version == Version::V5 {
+            body.push(0);
+        }
+    }
+
+    fn subscribe(&mut self, filters: &[&str], qos: u8) -> Outcome {
+        let mut body = vec![0, 10];
+        self.no_properties(&mut body);
+        for filter in filters {
+            string(&mut body, filter.as_bytes())?;
+            body.push(qos);
+        }
+        self.write(&packet(0x82, &body))
+    }
+
+    /// Subscribes and waits for the answer; nothing is retained for these filters.
+    fn subscribed(&mut self, filters: &[&str], qos: u8) -> Outcome {
+        self.subscribe(filters, qos)?;
+        match self.expect()? {
+            Packet::Suback(codes)
+                if codes.len() == filters.len() && codes.iter().all(|code| *code < 0x80) =>
+            {
+                Ok(())
+            }
+            other => Err(format!("{other:?} instead of SUBACK")),
+        }
+    }
+
+    fn publish_bytes(
+        &self,
+        topic: &str,
+        payload: &[u8],
+        qos: u8,
+        retain: bool,
+        id: u16,
+    ) -> Result<Vec<u8>, String> {
+        let mut body = Vec::new();
+        string(&mut body, topic.as_bytes())?;
+        if qos > 0 {
+            body.extend(id.to_be_bytes());
+        }
+        self.no_properties(&mut body);
+        body.extend(payload);
+        Ok(packet(0x30 | qos << 1 | u8::from(retain), &body))
+    }
+
+    /// Publishes at QoS 1 and waits for the acknowledgement.
+    fn publish(&mut self, topic: &str, payload: &[u8], retain: bool) -> Outcome {
+        let bytes = self.publish_bytes(topic, payload, 1, retain, 77)?;
+        self.write(&bytes)?;
+        match self.expect()? {
+            Packet::Puback(77) => Ok(()),
+            other => Err(format!("{other:?} instead of PUBACK")),
+        }
+    }
+
+    fn ack(&mut self, publish: &Publish) -> Outcome {
+        if publish.qos == 0 {
+            return Ok(());
+        }
+        self.write(&packet(0x40, &publish.id.to_be_bytes()))
+    }
+
+    fn goodbye(mut self) -> Outcome {
+        self.write(&packet(0xe0, &[]))?;
+        self.closed(PATIENCE)
+    }
+
+    fn expect(&mut self) -> Result<Packet, String> {
+        self.read(PATIENCE)?.ok_or_else(|| "nothing came".to_owned())
+    }
+
+    /// The next message, acknowledged.
+    fn message(&mut self) -> Result<Publish, String> {
+        match self.expect()? {
+            Packet::Publish(publish) => self.ack(&publish).map(|()| publish),
+            other => Err(format!("{other:?} instead of a message")),
+        }
+    }
+
+    fn quiet(&mut self) -> Outcome {
+        match self.read(QUIET)? {
+            None => Ok(()),
+            Some(packet) => Err(format!("{packet:?} came and should not have")),
+        }
+    }
+
+    /// Waits for the broker to close.
+    fn closed(&mut self, within: Duration) -> Outcome {
+        let started = Instant::now();
+        loop {
+            match self.read(within.saturating_sub(started.elapsed()).max(Duration::from_millis(1))) {
+                Ok(None) => return Err(format!("not closed within {within:?}")),
+                Ok(Some(_)) => {}
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// One packet; `None` if none begins in time, an error if the connection is closed.
+    fn read(&mut self, wait: Duration) -> Result<Option<Packet>, String> {
+        self.socket.set_read_timeout(Some(wait)).map_err(io)?;
+        let mut first = [0];
+        match self.socket.read(&mut first) {
+            Ok(0) => return Err("closed".to_owned()),
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(io(error)),
+        }
+        self.socket.set_read_timeout(Some(PATIENCE)).map_err(io)?;
+        let mut length = 0;
+        for shift in 0..4 {
+            let mut byte = [0];
+            self.socket.read_exact(&mut byte).map_err(io)?;
+            length |= usize::from(byte[0] & 0x7f) << (7 * shift);
+            if byte[0] & 0x80 == 0 {
+                break;
+            }
+        }
+        let mut body = vec![0; length];
+        self.socket.read_exact(&mut body).map_err(io)?;
+        self.decode(first[0], &body).map(Some).ok_or_else(|| format!("unreadable: {:#x} {body:?}", first[0]))
+    }
+
+    fn decode(&self, first: u8, body: &[u8]) -> Option<Packet> {
+        let id = |body: &[u8]| Some(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
+        // Of what the script asks for, no answer has more than 127 bytes of properties.
+        let properties = |body: &[u8]| {
+            if self.version == Version::V5 { body.first().map(|n| 1 + usize::from(*n)) } else { Some(0) }
+        };
+        Some(match first >> 4 {
+            2 => Packet::Connack { session_present: *body.first()? == 1, code: *body.get(1)? },
+            3 => {
+                let qos = first >> 1 & 3;
+                let topic_end = 2 + usize::from(id(body)?);
+                let mut rest = body.get(topic_end..)?;
+                let packet_id = if qos > 0 { id(rest)? } else { 0 };
+                rest = rest.get(if qos > 0 { 2 } else { 0 }..)?;
+                Packet::Publish(Publish {
+                    topic: String::from_utf8(body.get(2..topic_end)?.to_vec()).ok()?,
+                    payload: rest.get(properties(rest)?..)?.to_vec(),
+                    qos,
+                    retain: first & 1 != 0,
+                    duplicate: first & 8 != 0,
+                    id: packet_id,
+                })
+            }
+            4 => Packet::Puback(id(body)?),
+            5 => Packet::Pubrec(id(body)?),
+            7 => Packet::Pubcomp(id(body)?),
+            9 => {
+                let rest = body.get(2..)?;
+                Packet::Suback(rest.get(properties(rest)?..)?.to_vec())
+            }
+            11 => Packet::Unsuback,
+            13 => Packet::Pingresp,
+            14 => Packet::Disconnect,
+            _ => return None,
+        })
+    }
+}
+
+fn check(condition: bool, otherwise: impl FnOnce() -> String) -> Outcome {
+    if condition { Ok(()) } else { Err(otherwise()) }
+}
+
+fn fill(target: &Target, version: Version, root: &str, payload: &[u8]) -> Outcome {
+    let mut publisher = Client::named(target, version, "publisher")?;
+    for n in 0..RETAINED {
+        publisher.publish(&format!("{root}/{n}"), payload, true)?;
+    }
+    publisher.goodbye()
+}
+
+fn empty(target: &Target, version: Version, root: &str) -> Outcome {
+    fill(target, version, root, b"")
+}
+
+/// Reads until each of the thousand topics came.
+fn all_retained(client: &mut Client, root: &str) -> Outcome {
+    let mut missing: BTreeSet<String> = (0..RETAINED).map(|n| format!("{root}/{n}")).collect();
+    while !missing.is_empty() {
+        let came =
+            client.expect().map_err(|error| format!("{} of {RETAINED} missing: {error}", missing.len()))?;
+        match came {
+            Packet::Publish(publish) => {
+                client.ack(&publish)?;
+                check(publish.retain, || format!("{} is not marked as retained", publish.topic))?;
+                check(missing.remove(&publish.topic), || format!("{} came twice", publish.topic))?;
+            }
+            Packet::Suback(_) => {}
+            other => return Err(format!("{other:?}")),
+        }
+    }
+    client.quiet()
+}
+
+fn retained(target: &Target, version: Version, qos: u8, receive_max: u16) -> Outcome {
+    fill(target, version, "retained", b"x")?;
+    let connect = Connect { client_id: "reader", receive_max, ..Connect::default() };
+    let mut client = Client::connect(target, version, &connect)?;
+    client.subscribe(&["retained/#"], qos)?;
+    all_retained(&mut client, "retained")?;
+    empty(target, version, "retained")
+}
+
+/// A thousand large messages, more than sockets buffer, to a client that does not read for a while.
+fn slow_reader(target: &Target, version: Version) -> Outcome {
+    fill(target, version, "large", &[b'x'; 8_000])?;
+    for qos in [0, 1] {
+        let mut client = Client::named(target, version, "slow")?;
+        client.subscribe(&["large/+"], qos)?;
+        thread::sleep(Duration::from_millis(500));
+        all_retained(&mut client, "large").map_err(|error| format!("QoS {qos}: {error}"))?;
+    }
+    empty(target, version, "large")
+}
+
+fn overlapping(target: &Target, version: Version) -> Outcome {
+    let mut client = Client::named(target, version, "overlapping")?;
+    client.subscribed(&["o/#", "o/+/c", "o/b/c", "o/+"], 1)?;
+    let mut publisher = Client::named(target, version, "publisher")?;
+    publisher.publish("o/b/c", b"deep", false)?;
+    publisher.publish("o", b"parent", false)?;
+    publisher.publish("other/b/c", b"no", false)?;
+    publisher.publish("o/end", b"end", false)?;
+    let mut deep = 0;
+    let mut parent = 0;
+    loop {
+        let message = client.message()?;
+        match message.payload.as_slice() {
+            b"deep" => deep += 1,
+            b"parent" => parent += 1,
+            b"end" => break,
+            _ => return Err(format!("{message:?} matches nothing")),
+        }
+    }
+    // MQTT leaves it to the broker whether a message comes once or once for each subscription.
+    check((1..=3).contains(&deep) && parent == 1, || {
+        format!("o/b/c came {deep} times, o came {parent} times")
+    })
+}
+
+fn dollar_topics(target: &Target, version: Version) -> Outcome {
+    let mut client = Client::named(target, version, "dollar")?;
+    client.subscribe(&["#", "+/#"], 0)?;
+    loop {
+        match client.read(QUIET)? {
+            Some(Packet::Publish(publish)) if publish.topic.starts_with('$') => {
+                return Err(format!("{} came", publish.topic));
+            }
+            Some(_) => {}
+            None => return Ok(()),
+        }
+    }
+}
+
+fn unsubscribe(target: &Target, version: Version) -> Outcome {
+    let mut client = Client::named(target, version, "unsubscribe")?;
+    client.subscribed(&["u/a", "u/b"], 1)?;
+    let mut body = vec![0, 11];
+    client.no_properties(&mut body);
+    string(&mut body, b"u/a")?;
+    client.write(&packet(0xa2, &body))?;
+    check(client.expect()? == Packet::Unsuback, || "no UNSUBACK".to_owned())?;
+    let mut publisher = Client::named(target, version, "publisher")?;
+    publisher.publish("u/a", b"a", false)?;
+    publisher.publish("u/b", b"b", false)?;
+    check(client.message()?.topic == "u/b", || "u/a came after UNSUBSCRIBE".to_owned())?;
+    client.quiet()
+}
+
+fn clear_retained(target: &Target, version: Version) -> Outcome {
+    let mut publisher = Client::named(target, version, "publisher")?;
+    publisher.publish("clear/a", b"x", true)?;
+    let mut live = Client::named(target, version, "live")?;
+    live.subscribe(&["clear/a"], 1)?;
+    check(matches!(live.expect()?, Packet::Suback(_)), || "no SUBACK".to_owned())?;
+    check(live.message()?.retain, || "not marked as retained".to_owned())?;
+    publisher.publish("clear/a", b"", true)?;
+    let cleared = live.message()?;
+    check(cleared.payload.is_empty() && !cleared.retain, || {
+        format!("{cleared:?} instead of the empty one, live")
+    })?;
+    let mut late = Client::named(target, version, "late")?;
+    late.subscribed(&["clear/a"], 1)?;
+    late.quiet()
+}
+
+fn exactly_once(target: &Target, version: Version) -> Outcome {
+    let mut client = Client::named(target, version, "reader")?;
+    client.subscribed(&["exactly"], 1)?;
+    let mut publisher = Client::named(target, version, "publisher")?;
+    let bytes = publisher.publish_bytes("exactly", b"once", 2, false, 5)?;
+    for _ in 0..2 {
+        publisher.write(&bytes)?;
+        check(publisher.expect()? == Packet::Pubrec(5), || "no PUBREC".to_owned())?;
+    }
+    publisher.write(&packet(0x62, &[0, 5]))?;
+    check(publisher.expect()? == Packet::Pubcomp(5), || "no PUBCOMP".to_owned())?;
+    check(client.message()?.payload == b"once", || "another message".to_owned())?;
+    client.quiet()
+}
+
+fn with_will<'a>(client_id: &'a str, topic: &'a str) -> Connect<'a> {
+    Connect { client_id, will: Some((topic, b"gone")), ..Connect::default() }
+}
+
+fn will_on_kill(target: &Target, version: Version) -> Outcome {
+    let mut watcher = Client::named(target, version, "watcher")?;
+    watcher.subscribed(&["will/kill"], 1)?;
+    drop(Client::connect(target, version, &with_will("mortal", "will/kill"))?);
+    check(watcher.message()?.payload == b"gone", || "another message".to_owned())
+}
+
+fn no_will_after_goodbye(target: &Target, version: Version) -> Outcome {
+    let mut watcher = Client::named(target, version, "watcher")?;
+    watcher.subscribed(&["will/none"], 1)?;
+    Client::connect(target, version, &with_will("polite", "will/none"))?.goodbye()?;
+    watcher.quiet()
+}
+
+fn oversized(target: &Target, version: Version) -> Outcome {
+    let mut bystander = Client::named(target, version, "bystander")?;
+    bystander.subscribed(&["size/#"], 1)?;
+    let mut large = Client::named(target, version, "large")?;
+    let fits = large.publish_bytes("size/fits", &vec![0; target.packet_bytes - 100], 1, false, 1)?;
+    large.write(&fits)?;
+    check(large.expect()? == Packet::Puback(1), || {
+        "a packet within the limit is not acknowledged".to_owned()
+    })?;
+    check(bystander.message()?.topic == "size/fits", || "not delivered".to_owned())?;
+    let too_large = large.publish_bytes("size/large", &vec![0; target.packet_bytes + 1], 1, false, 2)?;
+    // The broker may close in the middle of it.
+    let _ = large.write(&too_large);
+    large.closed(PATIENCE)?;
+    let mut other = Client::named(target, version, "other")?;
+    other.publish("size/after", b"x", false)?;
+    check(bystander.message()?.topic == "size/after", || "the oversized one was delivered".to_owned())
+}
+
+fn takeover(target: &Target, version: Version) -> Outcome {
+    let mut first = Client::named(target, version, "twin")?;
+    first.subscribed(&["twin"], 1)?;
+    let mut second = Client::named(target, version, "twin")?;
+    first.closed(PATIENCE)?;
+    second.subscribed(&["twin"], 1)?;
+    second.publish_to_itself("twin")
+}
+
+impl Client {
+    fn publish_to_itself(&mut self, topic: &str) -> Outcome {
+        let bytes = self.publish_bytes(topic, b"me", 1, false, 9)?;
+        self.write(&bytes)?;
+        let (mut acked, mut came) = (false, false);
+        while !(acked && came) {
+            match self.expect()? {
+                Packet::Puback(9) => acked = true,
+                Packet::Publish(publish) => {
+                    self.ack(&publish)?;
+                    came = true;
+                }
+                other => return Err(format!("{other:?}")),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn keep_alive(target: &Target, version: Version) -> Outcome {
+    let mut watcher = Client::named(target, version, "watcher")?;
+    watcher.subscribed(&["will/silent"], 1)?;
+    let connect = Connect { keep_alive_s: 2, ..with_will("silent", "will/silent") };
+    let mut client = Client::connect(target, version, &connect)?;
+    // Pings keep it alive beyond 1.5 times of keep-alive.
+    for _ in 0..3 {
+        thread::sleep(Duration::from_millis(1_500));
+        client.write(&packet(0xc0, &[]))?;
+        check(client.expect()? == Packet::Pingresp, || "no PINGRESP".to_owned())?;
+    }
+    let silent_since = Instant::now();
+    client.closed(PATIENCE * 2)?;
+    let silent = silent_since.elapsed();
+    // Mosquitto looks only every five seconds.
+    check((Duration::from_secs(2)..Duration::from_secs(12)).contains(&silent), || {
+        format!("closed after {silent:?} of silence, with a keep-alive of 2 s")
+    })?;
+    check(watcher.message()?.payload == b"gone", || "another message".to_owned())
+}
+
+fn resume(target: &Target, version: Version) -> Outcome {
+    let connect = Connect { client_id: "keeper", clean: false, session_expiry_s: 60, ..Connect::default() };
+    let mut client = Client::connect(target, version, &connect)?;
+    check(!client.session_present, || "a session before there was one".to_owned())?;
+    client.subscribed(&["resume/#"], 1)?;
+    let mut publisher = Client::named(target, version, "publisher")?;
+    publisher.publish("resume/unacked", b"0", false)?;
+    check(matches!(client.expect()?, Packet::Publish(_)), || "no message".to_owned())?;
+    drop(client);
+    thread::sleep(QUIET);
+    for n in 1..=20 {
+        publisher.publish("resume/missed", n.to_string().as_bytes(), false)?;
+    }
+    let mut client = Client::connect(target, version, &connect)?;
+    check(client.session_present, || "the session is gone".to_owned())?;
+    let unacked = client.message()?;
+    check(unacked.duplicate && unacked.topic == "resume/unacked", || {
+        format!("{unacked:?}, not the unacked one")
+    })?;
+    for n in 1..=20 {
+        let missed = client.message()?;
+        check(missed.payload == n.to_string().as_bytes(), || format!("{missed:?}, not number {n}"))?;
+    }
+    client.quiet()?;
+    client.goodbye()?;
+    // Clean ends what was kept.
+    let clean = Client::named(target, version, "keeper")?;
+    check(!clean.session_present, || "a session in spite of clean".to_owned())?;
+    clean.goodbye()
+}
+
+fn will_delay(target: &Target) -> Outcome {
+    let mut watcher = Client::named(target, Version::V5, "watcher")?;
+    watcher.subscribed(&["will/late"], 1)?;
+    let connect = Connect { will_delay_s: 2, session_expiry_s: 60, ..with_will("late", "will/late") };
+    drop(Client::connect(target, Version::V5, &connect)?);
+    let killed = Instant::now();
+    check(watcher.message()?.payload == b"gone", || "another message".to_owned())?;
+    let after = killed.elapsed();
+    check((Duration::from_millis(1_000)..Duration::from_secs(6)).contains(&after), || {
+        format!("came after {after:?} with a delay of 2 s")
+    })
+}
+
+fn will_delay_cancelled(target: &Target) -> Outcome {
+    let mut watcher = Client::named(target, Version::V5, "watcher")?;
+    watcher.subscribed(&["will/back"], 1)?;
+    let connect =
+        Connect { will_delay_s: 2, session_expiry_s: 60, clean: false, ..with_will("back", "will/back") };
+    drop(Client::connect(target, Version::V5, &connect)?);
+    let back = Client::connect(target, Version::V5, &Connect { will: None, ..connect })?;
+    thread::sleep(Duration::from_millis(3_500));
+    watcher.quiet()?;
+    back.goodbye()
+}
+
+fn session_expiry(target: &Target) -> Outcome {
+    let connect = Connect { client_id: "expiring", clean: false, session_expiry_s: 1, ..Connect::default() };
+    drop(Client::connect(target, Version::V5, &connect)?);
+    let back = Client::connect(target, Version::V5, &connect)?;
+    check(back.session_present, || "the session is gone too early".to_owned())?;
+    drop(back);
+    thread::sleep(Duration::from_millis(3_500));
+    let late = Client::connect(target, Version::V5, &connect)?;
+    check(!late.session_present, || "the session outlived its expiry".to_owned())
+}
+
+fn skipped(target: &Target) -> Outcome {
+    let connect = Connect { client_id: "small", packet_max: 200, ..Connect::default() };
+    let mut client = Client::connect(target, Version::V5, &connect)?;
+    client.subscribed(&["skip/#"], 1)?;
+    let mut publisher = Client::named(target, Version::V5, "publisher")?;
+    publisher.publish("skip/large", &[0; 1_000], false)?;
+    publisher.publish("skip/small", b"x", false)?;
+    check(client.message()?.topic == "skip/small", || "the large one came".to_owned())
+}
+
+fn wrong_password(target: &Target, version: Version) -> Outcome {
+    let right = target.login.clone().unwrap_or_default();
+    for login in [None, Some((right.0.clone(), "wrong".to_owned())), Some(("nobody".to_owned(), right.1))] {
+        let connect = Connect { client_id: "intruder", ..Connect::default() };
+        let (mut client, code) = Client::try_connect(target, version, &connect, login.as_ref())?;
+        let expected: &[u8] = if version == Version::V4 { &[4, 5] } else { &[0x86, 0x87] };
+        check(expected.contains(&code), || format!("answered with {code:#x}"))?;
+        client.closed(PATIENCE)?;
+    }
+    Ok(())
+}
