@@ -1,6 +1,7 @@
 //! A phone: when it is awake, when it looks around, and when it changes its access point. It decides from what it
 //! hears; the world carries out what it does.
 
+use crate::propagation::Band;
 use crate::random::Random;
 
 /// Below this it does not hear its access point any more.
@@ -201,9 +202,12 @@ impl Phone {
         }
         self.next_scan_ms = now_ms + random.spread_ms(3.0, 25.0);
         let margin_db = if needy { ROAM_MARGIN_DB } else { IDLE_MARGIN_DB };
-        match best(around.heard_dbm, Some(link.bss)) {
-            Some((bss, dbm)) if dbm >= here_dbm + margin_db => Some(vec![Act::Probe, Act::Join(bss)]),
-            _ => Some(vec![Act::Probe]),
+        let better = best(around.heard_dbm, Some(link.bss)).filter(|&(bss, _)| {
+            liking(around.heard_dbm, bss) >= liking(around.heard_dbm, link.bss) + margin_db
+        });
+        match better {
+            Some((bss, _)) => Some(vec![Act::Probe, Act::Join(bss)]),
+            None => Some(vec![Act::Probe]),
         }
     }
 
@@ -223,11 +227,18 @@ impl Phone {
     }
 }
 
-/// The BSS it would choose. Odd ones are 5 GHz.
+/// How much it would like a BSS, in dB.
+fn liking(heard_dbm: &[f64], bss: usize) -> f64 {
+    match Band::of(bss) {
+        Band::Low => heard_dbm[bss],
+        Band::High => heard_dbm[bss] + HIGH_BAND_BONUS_DB,
+    }
+}
+
+/// The BSS it would choose.
 fn best(heard_dbm: &[f64], but: Option<usize>) -> Option<(usize, f64)> {
-    let liking = |bss: usize| heard_dbm[bss] + if bss % 2 == 1 { HIGH_BAND_BONUS_DB } else { 0.0 };
     let candidates = (0..heard_dbm.len()).filter(|&bss| Some(bss) != but);
-    let bss = candidates.max_by(|&a, &b| liking(a).total_cmp(&liking(b)))?;
+    let bss = candidates.max_by(|&a, &b| liking(heard_dbm, a).total_cmp(&liking(heard_dbm, b)))?;
     Some((bss, heard_dbm[bss]))
 }
 

@@ -11,6 +11,13 @@ pub(crate) enum Band {
     High,
 }
 
+impl Band {
+    /// Of a BSS, by its number among all: each access point has two.
+    pub(crate) fn of(bss: usize) -> Band {
+        if bss % 2 == 1 { Band::High } else { Band::Low }
+    }
+}
+
 /// What a band loses to distance and to matter, in dB.
 struct Losses {
     first_metre: f64,
@@ -28,8 +35,14 @@ const LOSSES_HIGH: Losses =
 /// A phone's transmit power with its antenna and the hand around it.
 const PHONE_DBM: f64 = 9.0;
 
-/// An access point is this much louder at the phone than the phone at the access point.
-pub(crate) const DOWNLINK_DB: f64 = 4.0;
+/// By how much an access point is louder at the phone than the phone at the access point. On 2.4 GHz it is quieter:
+/// its power is turned down, so that phones prefer 5 GHz.
+pub(crate) fn downlink_db(band: Band) -> f64 {
+    match band {
+        Band::Low => -2.0,
+        Band::High => 4.0,
+    }
+}
 
 /// Hedges, cars and the neighbours' houses beyond the gate.
 const STREET_DB_PER_M: f64 = 0.6;

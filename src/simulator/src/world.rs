@@ -8,7 +8,7 @@ use whichroom_wire::{Change, Host, Id, Mac, Radio, State};
 use crate::access_point::{AccessPoint, Bss, Output};
 use crate::phone::{Act, Around, Bounce, Link, Phone};
 use crate::plan::{self, IncidentKind, Plan, Point};
-use crate::propagation::{Band, DOWNLINK_DB, uplink_dbm};
+use crate::propagation::{Band, downlink_db, uplink_dbm};
 use crate::random::{Random, mix};
 use crate::walker::{Truth, Walker};
 
@@ -333,7 +333,8 @@ impl World {
             return self.after(FAR_PHONE_MS, Action::Phone(phone));
         }
         let reach_dbm = self.reach(phone, point);
-        let heard_dbm: Vec<f64> = reach_dbm.iter().map(|dbm| dbm + DOWNLINK_DB).collect();
+        let downlink = |(bss, dbm): (usize, &f64)| dbm + downlink_db(Band::of(bss));
+        let heard_dbm: Vec<f64> = reach_dbm.iter().enumerate().map(downlink).collect();
         let around = Around { heard_dbm: &heard_dbm, moving, resting };
         let acts = self.phones[phone].step(&around, self.now_ms, &mut self.random);
         for act in acts {
@@ -358,12 +359,11 @@ impl World {
         let steady = match &self.reaches[phone] {
             Some((at, steady)) if *at == point => steady.clone(),
             Some(_) | None => {
-                let at = |bss: usize| {
-                    (self.plan.access_points[bss / 2].at, if bss % 2 == 1 { Band::High } else { Band::Low })
+                let of = |bss: usize| {
+                    let ap = self.plan.access_points[bss / 2].at;
+                    uplink_dbm(&self.plan, self.seed, bss, Band::of(bss), point, ap)
                 };
-                let steady: Vec<f64> = (0..bsses)
-                    .map(|bss| uplink_dbm(&self.plan, self.seed, bss, at(bss).1, point, at(bss).0))
-                    .collect();
+                let steady: Vec<f64> = (0..bsses).map(of).collect();
                 self.reaches[phone] = Some((point, steady.clone()));
                 steady
             }
