@@ -9,7 +9,7 @@ mod published;
 #[cfg(test)]
 mod rules;
 
-pub use published::{Desired, Known, Owned, Published};
+pub use published::{Desired, Owned, Published};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,368 @@
+// Draws the state that the server sends, and counts on between two states. Every text is set as text, never as markup:
+// names of devices come from strangers.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+
+/// The state shown, and when it came on this browser's own clock.
+let state = null;
+let cameAt = 0;
+/// Without a word from the server for this long the connection is taken for dead, whatever the browser believes.
+const SILENCE_MS = 40_000;
+const MOVES_MAX = 8;
+
+// ---- building elements ----
+
+/// An element with a class and children; strings become text.
+function make(tag, name, ...children) {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  element.append(...children.filter((child) => child !== null && child !== ""));
+  return element;
+}
+
+/// Makes the children of `list` show `items`, one each: kept ones keep their place in the page, so focus and what is
+/// unfolded survive. `key` names an item, `draw(item)` returns an element's content and attributes.
+function show(list, items, key, draw) {
+  const old = new Map([...list.children].map((element) => [element.dataset.key, element]));
+  let next = list.firstElementChild;
+  for (const item of items) {
+    const name = key(item);
+    let element = old.get(name);
+    old.delete(name);
+    if (!element) {
+      element = document.createElement(list.tagName === "TBODY" ? "tr" : "li");
+      element.dataset.key = name;
+    }
+    if (element === next) next = next.nextElementSibling;
+    else list.insertBefore(element, next);
+    const text = JSON.stringify(item);
+    if (element.dataset.drawn !== text) {
+      element.dataset.drawn = text;
+      draw(element, item);
+    }
+  }
+  for (const element of old.values()) element.remove();
+}
+
+function hue(element, degrees) {
+  element.classList.toggle("has-hue", degrees !== null);
+  if (degrees !== null) element.style.setProperty("--hue", degrees);
+}
+
+// ---- time ----
+
+/// The server's present, in its own milliseconds.
+function nowMs() {
+  return state.now_ms + (performance.now() - cameAt) * state.speed;
+}
+
+function duration(ms) {
+  const s = Math.max(0, Math.floor(ms / 1000));
+  if (s < 60) return `${s} s`;
+  const min = Math.floor(s / 60);
+  if (min < 60) return `${min} min`;
+  const h = Math.floor(min / 60);
+  if (h < 48) return `${h} h ${String(min % 60).padStart(2, "0")} min`;
+  return `${Math.floor(h / 24)} days`;
+}
+
+const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/// "14:03", with the day before it if that is not today, in the house's time zone whatever the browser's.
+function clock(time) {
+  const [day, rest] = [time.text.slice(0, 10), time.text.slice(11, 16)];
+  const days = Math.round((Date.parse(state.now.slice(0, 10)) - Date.parse(day)) / 86_400_000);
+  if (days === 0) return rest;
+  if (days === 1) return `yesterday ${rest}`;
+  return days < 7 ? `${WEEKDAYS[new Date(Date.parse(day)).getUTCDay()]} ${rest}` : `${day} ${rest}`;
+}
+
+/// An element that goes on counting from a point of time.
+function counter(time) {
+  const element = make("span", "nowrap");
+  element.dataset.since = time.ms;
+  element.textContent = duration(nowMs() - time.ms);
+  return element;
+}
+
+/// Counts on; what is shown of a lost connection stands still, as its time says.
+function tick() {
+  if (!state || $("link").dataset.link === "lost") return;
+  const now = nowMs();
+  for (const element of document.querySelectorAll("[data-since]")) {
+    const text = duration(now - element.dataset.since);
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+// ---- words ----
+
+function list(names) {
+  if (names.length < 2) return names.join("");
+  return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+}
+
+function many(count, one, more) {
+  return `${count} ${count === 1 ? one : more}`;
+}
+
+function houseSays({ state: occupied, people }) {
+  if (occupied === "undecided") return "Nothing decided yet.";
+  if (occupied === "empty") return "Nobody is home.";
+  if (people.length === 0) return "The house counts as occupied.";
+  if (people.length > 4) return `${people.length} people are home.`;
+  return `${list(people)} ${people.length === 1 ? "is" : "are"} home.`;
+}
+
+function whereSays(person) {
+  if (person.home === "undecided") return "Not known yet";
+  if (person.home === "home" && !person.room_id && !person.home_only) return "Home";
+  return person.room;
+}
+
+// ---- the parts of the page ----
+
+function drawHouse(house) {
+  $("house-says").textContent = houseSays(house);
+  const because = house.because.length ? `: ${house.because.join("; ")}` : "";
+  const guests = house.guests ? ` ${many(house.guests, "guest device is", "guest devices are")} here.` : "";
+  const what = { occupied: "Occupied", empty: "Empty", undecided: "Undecided" }[house.state];
+  $("house-since").replaceChildren(`${what} since ${clock(house.since)}, for `, counter(house.since), `${because}.${guests}`);
+  const people = house.state === "empty" ? "nobody home" : list(house.people);
+  document.title = people ? `${people} · WhichRoom` : "WhichRoom";
+}
+
+function drawPerson(element, person) {
+  const open = element.querySelector("details")?.open ?? false;
+  const hadFocus = element.contains(document.activeElement);
+  element.className = "card";
+  element.id = `person-${person.id}`;
+  element.dataset.home = person.home;
+  hue(element, person.hue);
+
+  const isRoomUnclear = person.home === "home" && !person.room_id && !person.home_only;
+  const since = make("small", "", isRoomUnclear ? "room unclear, for " : "for ", counter(person.since), `, since ${clock(person.since)}`);
+  const who = make("h3", "who", person.name);
+  const where = make("p", "where", whereSays(person), person.home === "undecided" ? "" : since);
+
+  const why = make("ul", "why", ...person.because.map((text) => make("li", "", text)));
+  why.setAttribute("aria-label", "Why");
+  const stale = person.stale_since
+    ? make("p", "stale", `Held, not seen: no access point that could tell has reported since ${clock(person.stale_since)}.`)
+    : null;
+  const body = [person.because.length ? why : null, stale, drawDevices(person, open), drawFoot(person)].filter(Boolean);
+  element.replaceChildren(make("div", "head", who, where), make("div", "body", ...body));
+  if (hadFocus) element.querySelector("summary")?.focus();
+}
+
+function drawDevices(person, open) {
+  if (!person.devices.length) return null;
+  const lines = person.devices.map((device) => {
+    const at = device.state === "present" ? "on" : "last on";
+    const parts = [
+      device.ap ? `${at} ${device.ap}` : "not seen yet",
+      device.signal_dbm !== null && device.state === "present" ? `${device.signal_dbm} dBm` : "",
+      device.decides ? "decides" : "",
+    ].filter(Boolean);
+    const heard = device.last_heard ? [", heard ", counter(device.last_heard), " ago"] : [];
+    return make("li", "", make("b", "", device.name), ` ${parts.join(", ")}`, ...heard);
+  });
+  const details = make("details", "devices", make("summary", "", many(lines.length, "device", "devices")), make("ul", "", ...lines));
+  details.open = open;
+  return details;
+}
+
+function drawFoot(person) {
+  const foot = make("p", "foot");
+  if (person.home === "home" && person.room_id) {
+    const bar = make("span", "bar", make("i"));
+    bar.setAttribute("aria-hidden", "true");
+    bar.firstChild.style.setProperty("--part", person.confidence);
+    foot.append(make("span", "sure", bar, `${person.confidence} % sure`));
+    if (person.home_since.ms !== person.since.ms) foot.append(make("span", "", `home since ${clock(person.home_since)}`));
+  }
+  if (person.truth) {
+    const truth = make("span", "truth", `simulated: ${person.truth.room} ${person.truth.is_right ? "✓" : "✗"}`);
+    truth.dataset.right = person.truth.is_right;
+    foot.append(truth);
+  }
+  return foot.childNodes.length ? foot : null;
+}
+
+function drawRooms(rooms, people) {
+  const tiles = rooms.map((room) => ({ ...room, kind: "room" }));
+  const unclear = people.filter((person) => person.home === "home" && !person.room_id).map((person) => person.name);
+  const away = people.filter((person) => person.home === "away").map((person) => person.name);
+  const unknown = people.filter((person) => person.home === "undecided").map((person) => person.name);
+  if (unclear.length) tiles.push({ id: "-home", name: "Home, no room", people: unclear, kind: "outside" });
+  if (away.length) tiles.push({ id: "-away", name: "Away", people: away, kind: "outside" });
+  if (unknown.length) tiles.push({ id: "-unknown", name: "Not known yet", people: unknown, kind: "outside" });
+  show($("room-list"), tiles, (tile) => tile.id, (element, tile) => {
+    const lit = tile.kind === "room" && tile.people.length > 0;
+    element.className = `window${lit ? " is-lit" : ""}${tile.kind === "outside" ? " is-outside" : ""}`;
+    element.id = `room-${tile.id}`;
+    if (tile.kind === "room") element.style.setProperty("--hue", tile.hue);
+    element.replaceChildren(make("h3", "", tile.name), make("p", tile.people.length ? "" : "unseen", list(tile.people) || "empty"));
+  });
+}
+
+const LINKS = { "reporting": "reporting", "offline": "offline", "never-seen": "never seen", "too-new": "newer than this" };
+
+function drawAccessPoint(element, ap) {
+  element.className = "ap";
+  element.dataset.link = ap.link;
+  const swatch = make("span", "swatch");
+  swatch.setAttribute("aria-hidden", "true");
+  if (ap.hue !== null) swatch.style.setProperty("--hue", ap.hue);
+  const exit = ap.exit ? make("span", "exit", "way out") : null;
+  const room = ap.room && ap.room !== ap.name ? make("span", "quiet", ap.room) : null;
+  element.replaceChildren(make("h3", "", swatch, ap.name, room, exit, make("span", "state", LINKS[ap.link])));
+
+  if (ap.radios.length) element.append(make("p", "", ap.radios.join(" · ")));
+  const facts = [
+    ap.link === "never-seen" ? "" : many(ap.stations, "station", "stations"),
+    ap.release ? `OpenWrt ${ap.release}` : "",
+    ap.version ? `agent ${ap.version}` : "",
+    ap.sources.length ? `reads ${ap.sources.join(", ")}` : "",
+  ].filter(Boolean);
+  const heard = ap.last_live ? [`${facts.length ? ", " : ""}heard `, counter(ap.last_live), " ago"] : [];
+  if (facts.length || heard.length) element.append(make("p", "", facts.join(", "), ...heard));
+
+  const troubles = [
+    ...ap.problems,
+    ap.rejected ? `${many(ap.rejected, "reading was", "readings were")} dropped as unreadable${ap.last_rejected ? `, last: ${ap.last_rejected}` : ""}` : "",
+    ap.duplicates ? `${many(ap.duplicates, "message", "messages")} of a second access point with this name ignored; rename one of them` : "",
+    ap.gaps ? `${many(ap.gaps, "gap", "gaps")} in its events; the next table fills each` : "",
+  ].filter(Boolean);
+  for (const trouble of troubles) element.append(make("p", "trouble", trouble));
+}
+
+function drawUnknown(element, device) {
+  const cell = (...children) => make("td", "", ...children);
+  element.replaceChildren(
+    cell(device.name ?? "no name"),
+    cell(make("code", "", device.mac), device.address ? ` ${device.address}` : ""),
+    cell(device.ap),
+    cell(device.ssid ?? ""),
+    cell(device.signal_dbm === null ? "" : `${device.signal_dbm} dBm`),
+    cell(counter(device.since)),
+  );
+}
+
+function personExample(unknown) {
+  const mac = unknown[0]?.mac ?? "02:00:00:00:00:01";
+  return `[[person]]\nname = "Anna"\ndevices = [{ name = "phone", macs = ["${mac}"] }]`;
+}
+
+/// Moves since this page was opened; a screen reader says them, and nothing else of what changes all the time.
+function noteMoves(before, after) {
+  const rooms = new Map(before.people.map((person) => [person.id, whereSays(person)]));
+  for (const person of after.people) {
+    const [from, to] = [rooms.get(person.id), whereSays(person)];
+    if (from === undefined || from === to) continue;
+    const log = $("move-list");
+    const what = { away: "left", home: from === "Away" ? "came home" : "went" }[person.home] ?? "is";
+    const line = person.home === "away" ? `${person.name} left` : `${person.name} ${what}: ${from} → ${to}`;
+    const time = make("time", "", after.now.slice(11, 19));
+    log.prepend(make("li", "", time, make("span", "", line), make("span", "quiet", person.because.join("; "))));
+    while (log.childElementCount > MOVES_MAX) log.lastElementChild.remove();
+    $("moves").hidden = false;
+  }
+}
+
+function draw(next) {
+  const before = state;
+  state = next;
+  cameAt = performance.now();
+  $("site").textContent = next.simulated ? "demonstration" : next.site === "home" ? "" : next.site;
+  $("version").textContent = next.version;
+  $("footing").textContent = next.simulated
+    ? `Everything here is simulated, at ${next.speed} times the pace of life.`
+    : "This page only shows; nothing here leaves your home.";
+  drawHouse(next.house);
+
+  $("problems").hidden = next.problems.length === 0;
+  show($("problem-list"), next.problems, (problem) => `${problem.ap} ${problem.text}`, (element, problem) => {
+    element.replaceChildren(...[problem.ap ? make("b", "", problem.ap) : null, problem.text].filter(Boolean));
+  });
+
+  const hasReported = next.access_points.some((ap) => ap.link !== "never-seen");
+  $("start").hidden = hasReported || !next.next_step;
+  $("next-step").textContent = next.next_step;
+
+  show($("person-list"), next.people, (person) => person.id, drawPerson);
+  $("no-people").hidden = next.people.length > 0;
+  $("person-example").textContent = personExample(next.unknown);
+
+  $("rooms").hidden = next.rooms.length === 0;
+  drawRooms(next.rooms, next.people);
+
+  $("aps").hidden = next.access_points.length === 0;
+  show($("ap-list"), next.access_points, (ap) => ap.id, drawAccessPoint);
+
+  $("unknown").hidden = next.unknown.length === 0;
+  $("unknown-summary").textContent = many(next.unknown.length, "device", "devices");
+  show($("unknown-list"), next.unknown, (device) => `${device.mac} ${device.ap}`, drawUnknown);
+
+  if (before) noteMoves(before, next);
+  else openTarget();
+  tick();
+}
+
+/// The address may name a person or room (#person-anna); what it names exists only now.
+function openTarget() {
+  const target = location.hash.length > 1 ? $(decodeURIComponent(location.hash.slice(1))) : null;
+  if (target) {
+    target.scrollIntoView();
+    location.replace(location.hash);
+  }
+}
+
+// ---- the connection ----
+
+let events = null;
+let heardAt = performance.now();
+
+function isLinked(live) {
+  const link = $("link");
+  const was = link.dataset.link;
+  const now = live ? "live" : "lost";
+  if (was === now) return;
+  link.dataset.link = now;
+  document.body.classList.toggle("is-lost", !live);
+  const from = state ? ` This is from ${state.now.slice(11, 19)}.` : "";
+  $("link-text").textContent = live ? "live" : `Connection lost, trying again.${from}`;
+}
+
+function follow() {
+  events?.close();
+  events = new EventSource("api/events");
+  heardAt = performance.now();
+  events.addEventListener("state", (event) => {
+    heardAt = performance.now();
+    let next;
+    try {
+      next = JSON.parse(event.data);
+    } catch {
+      return;
+    }
+    isLinked(true);
+    // Before its first decision the server has nothing to show.
+    if (next.house) draw(next);
+  });
+  events.addEventListener("error", () => {
+    isLinked(false);
+    // A refusal ends an EventSource for good; a broken connection it mends itself.
+    if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5_000);
+  });
+}
+
+setInterval(() => {
+  tick();
+  if (performance.now() - heardAt > SILENCE_MS) {
+    isLinked(false);
+    follow();
+  }
+}, 1_000);
+follow();

@@ -1,0 +1,272 @@
+//! The page: read-only, compiled in, on a thread of its own, so that no browser ever holds up a decision. The main loop
+//! hands it the whole state as JSON text ([`page_json`]); every open page is sent it when it changes.
+//!
+//! It has no sign-in, so it trusts nobody: only known Host headers, only GET, small headers, few connections, a
+//! content security policy without inline anything, and nothing that is loaded from elsewhere.
+
+mod hosts;
+mod page;
+
+pub use page::{PageContext, Simulation, page_json};
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use futures_util::stream::{self, Stream};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use hosts::Hosts;
+
+const PAGE: &str = include_str!("assets/page.html");
+const STYLE: &str = include_str!("assets/page.css");
+const SCRIPT: &str = include_str!("assets/page.js");
+
+/// Open pages that are kept up to date; a home has a handful.
+const EVENTS_MAX: usize = 32;
+/// Connections at a time; further ones wait until one closes.
+const CONNECTIONS_MAX: usize = 96;
+/// All headers of a request together, in bytes.
+const HEADERS_MAX: usize = 16 << 10;
+/// Number of headers of a request.
+const HEADERS_COUNT_MAX: usize = 64;
+/// Somebody who connects and says nothing, or nothing more, is let go after this.
+const HEADERS_WAIT: Duration = Duration::from_secs(10);
+/// An open page is sent a new state at most this often.
+const EVENT_EVERY: Duration = Duration::from_millis(250);
+/// Silence on an open page's connection is broken after this, so that proxies keep it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Waits after the system refused a connection, usually for want of file descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+
+/// Everything comes from here, nothing is inline, nobody may frame it.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// A running page. Dropping it stops it.
+pub struct WebServer {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The page could not be opened.
+#[derive(Debug)]
+pub struct StartError {
+    address: SocketAddr,
+    error: io::Error,
+}
+
+/// Opens the page. It answers to loopback's names, its own address and `allowed_hosts`.
+pub fn start(
+    listen: SocketAddr,
+    allowed_hosts: Vec<String>,
+    state: watch::Receiver<Arc<str>>,
+) -> Result<WebServer, StartError> {
+    try_start(listen, &allowed_hosts, state).map_err(|error| StartError { address: listen, error })
+}
+
+fn try_start(
+    listen: SocketAddr,
+    hosts: &[String],
+    state: watch::Receiver<Arc<str>>,
+) -> io::Result<WebServer> {
+    let listener = TcpListener::bind(listen)?;
+    listener.set_nonblocking(true)?;
+    let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        tokio::net::TcpListener::from_std(listener)?
+    };
+    let (stop, stopped) = watch::channel(false);
+    let shared =
+        Shared { hosts: Hosts::new(address, hosts), state, events: Arc::new(Semaphore::new(EVENTS_MAX)) };
+    let router = router(Arc::new(shared));
+    let thread = thread::Builder::new().name("page".into());
+    // Connections that are still open end with the runtime.
+    let thread = thread.spawn(move || runtime.block_on(serve(listener, router, stopped)))?;
+    Ok(WebServer { address, stop, thread: Some(thread) })
+}
+
+impl WebServer {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Closes the page and every connection to it.
+    pub fn stop(&mut self) {
+        self.stop.send_replace(true);
+        let Some(thread) = self.thread.take() else { return };
+        if thread.join().is_err() {
+            log::error!("the page's thread had panicked");
+        }
+    }
+}
+
+impl Drop for WebServer {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.error)?;
+        if self.error.kind() == io::ErrorKind::AddrInUse {
+            f.write_str("; another program has this port, choose one with [web] listen")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+/// What requests share.
+struct Shared {
+    hosts: Hosts,
+    state: watch::Receiver<Arc<str>>,
+    events: Arc<Semaphore>,
+}
+
+async fn serve(listener: tokio::net::TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept(&listener, &connections) => accepted,
+            _ = stopped.changed() => return,
+        };
+        match accepted {
+            Ok((stream, permit)) => drop(tokio::spawn(answer(stream, router.clone(), permit))),
+            Err(error) => {
+                log::warn!("the page cannot take a connection: {error}");
+                sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+async fn accept(
+    listener: &tokio::net::TcpListener,
+    connections: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, permit))
+}
+
+async fn answer(stream: tokio::net::TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_WAIT)
+        .max_buf_size(HEADERS_MAX)
+        .max_headers(HEADERS_COUNT_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = connection.await {
+        log::debug!("page: {error}");
+    }
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(|| asset("text/html; charset=utf-8", PAGE)))
+        .route("/page.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+        .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/api/state", get(state))
+        .route("/api/events", get(events))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
+        .with_state(shared)
+}
+
+/// Lets only requests through that are meant for us, and puts the rules for browsers on every answer.
+async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let mut response = match (hosts.next(), hosts.next()) {
+        (Some(host), None) if host.to_str().is_ok_and(|host| shared.hosts.allow(host)) => {
+            next.run(request).await
+        }
+        (Some(_), None) => (StatusCode::MISDIRECTED_REQUEST, OTHER_HOST).into_response(),
+        _ => (StatusCode::BAD_REQUEST, "A request needs one Host header.\n").into_response(),
+    };
+    let rules: [(HeaderName, &str); 5] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, rule) in rules {
+        response.headers_mut().insert(name, HeaderValue::from_static(rule));
+    }
+    response
+}
+
+const OTHER_HOST: &str = "This page does not answer to the name in your address bar. Open it as the log says, or add \
+    the name to hosts under [web] in whichroom.toml.\n";
+
+async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, kind)], text)
+}
+
+async fn state(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
+    let state = shared.state.borrow().to_string();
+    ([(header::CONTENT_TYPE, "application/json")], state)
+}
+
+async fn events(State(shared): State<Arc<Shared>>) -> Response {
+    let Ok(permit) = Arc::clone(&shared.events).try_acquire_owned() else {
+        let text = format!("{EVENTS_MAX} pages are open already; close one.\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
+    let follow =
+        Follow { state: shared.state.clone(), next_at: Instant::now(), is_new: true, _permit: permit };
+    Sse::new(states(follow)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+/// One open page.
+struct Follow {
+    state: watch::Receiver<Arc<str>>,
+    next_at: Instant,
+    is_new: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The state at once, then whenever it changed, but not too often. Who reads slowly misses states, never the newest.
+fn states(follow: Follow) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold(follow, |mut follow| async move {
+        if !std::mem::take(&mut follow.is_new) {
+            follow.state.changed().await.ok()?;
+            sleep_until(follow.next_at).await;
+        }
+        follow.next_at = Instant::now() + EVENT_EVERY;
+        let state = Arc::clone(&follow.state.borrow_and_update());
+        Some((Ok(Event::default().event("state").data(&*state)), follow))
+    })
+}
+
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! The page as a browser meets it: real connections to a real server on a free port.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+
+use super::*;
+
+struct Running {
+    server: WebServer,
+    state: watch::Sender<Arc<str>>,
+}
+
+fn running(allowed: &[&str]) -> Running {
+    let (state, receiver) = watch::channel(Arc::from(r#"{"turn":0}"#));
+    let allowed = allowed.iter().map(|&host| host.to_owned()).collect();
+    let server = start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), allowed, receiver).unwrap();
+    Running { server, state }
+}
+
+impl Running {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address()).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// The whole answer to a request whose lines, without the empty one, are given.
+    fn answer(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        write!(stream, "{request}\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        // A refusal may close before everything is read; what came until then counts.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn get(&self, path: &str) -> String {
+        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: {}", self.server.address()))
+    }
+
+    /// An open page: the lines after the headers.
+    fn follow(&self) -> (String, BufReader<TcpStream>) {
+        let mut stream = self.connect();
+        write!(stream, "GET /api/events HTTP/1.1\r\nHost: {}\r\n\r\n", self.server.address()).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut headers = String::new();
+        while !headers.ends_with("\r\n\r\n") {
+            assert_ne!(reader.read_line(&mut headers).unwrap(), 0, "closed after {headers}");
+        }
+        (headers, reader)
+    }
+}
+
+/// The next state that an open page is sent.
+fn next_state(reader: &mut BufReader<TcpStream>) -> String {
+    loop {
+        let mut line = String::new();
+        assert_ne!(reader.read_line(&mut line).unwrap(), 0, "the connection was closed");
+        if let Some(data) = line.strip_prefix("data: ") {
+            return data.trim_end().to_owned();
+        }
+    }
+}
+
+fn status(answer: &str) -> &str {
+    answer.split(' ').nth(1).unwrap_or("closed")
+}
+
+#[test]
+fn every_part_of_the_page_is_served_with_its_type() {
+    let running = running(&[]);
+    for (path, kind, part) in [
+        ("/", "text/html; charset=utf-8", "<title>WhichRoom</title>"),
+        ("/page.css", "text/css; charset=utf-8", "--paper"),
+        ("/page.js", "text/javascript; charset=utf-8", "EventSource"),
+        ("/api/state", "application/json", r#"{"turn":0}"#),
+        ("/healthz", "text/plain; charset=utf-8", "ok\n"),
+    ] {
+        let answer = running.get(path);
+        assert_eq!(status(&answer), "200", "{path}");
+        assert!(answer.contains(&format!("content-type: {kind}\r\n")), "{path}: {answer}");
+        assert!(answer.contains(part), "{path}");
+    }
+}
+
+#[test]
+fn there_is_nothing_else_and_nothing_to_change() {
+    let running = running(&[]);
+    for path in ["/favicon.ico", "/api", "/page.html", "/../etc/passwd", "/api/state/"] {
+        assert_eq!(status(&running.get(path)), "404", "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE"] {
+        let host = running.server.address();
+        let answer =
+            running.answer(&format!("{method} /api/state HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0"));
+        assert_eq!(status(&answer), "405", "{method}");
+    }
+}
+
+#[test]
+fn every_answer_carries_the_rules_for_browsers() {
+    let running = running(&[]);
+    let refused = running.answer("GET / HTTP/1.1\r\nHost: evil.example");
+    for answer in [running.get("/"), running.get("/api/state"), running.get("/nothing"), refused] {
+        for rule in [
+            "content-security-policy: default-src 'none'; script-src 'self';",
+            "x-content-type-options: nosniff",
+            "referrer-policy: no-referrer",
+            "cache-control: no-store",
+        ] {
+            assert!(answer.contains(rule), "{rule} in {answer}");
+        }
+    }
+}
+
+#[test]
+fn the_page_is_whole_in_itself_and_has_nothing_inline() {
+    for text in [PAGE, STYLE, SCRIPT] {
+        let loads = text.replace("http://www.w3.org/2000/svg", "");
+        assert!(
+            !loads.contains("http:") && !loads.contains("https:") && !loads.contains("//cdn"),
+            "loads from elsewhere"
+        );
+    }
+    assert!(!PAGE.contains("style=") && !PAGE.contains("<style"), "inline style");
+    let is_handler = |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_lowercase()).starts_with('=');
+    assert!(!PAGE.split(" on").skip(1).any(is_handler), "inline script");
+    assert_eq!(PAGE.matches("<script").count(), PAGE.matches("<script src=").count());
+    assert!(!SCRIPT.contains("innerHTML") && !SCRIPT.contains("insertAdjacentHTML"), "markup from text");
+}
+
+#[test]
+fn only_our_names_are_answered_to() {
+    let running = running(&["home.lan"]);
+    let port = running.server.address().port();
+    let ask = |host: &str| running.answer(&format!("GET /api/state HTTP/1.1\r\nHost: {host}"));
+    for host in [
+        format!("127.0.0.1:{port}"),
+        format!("localhost:{port}"),
+        format!("home.lan:{port}"),
+        "home.lan".into(),
+    ] {
+        assert_eq!(status(&ask(&host)), "200", "{host}");
+    }
+    for host in [format!("evil.example:{port}"), "evil.example".into(), "localhost:1".into()] {
+        let answer = ask(&host);
+        assert_eq!(status(&answer), "421", "{host}");
+        assert!(!answer.contains("turn"), "the state is told to {host}");
+        assert!(answer.contains("[web]"), "what to do is said");
+    }
+    assert_eq!(status(&running.answer("GET /api/state HTTP/1.1")), "400");
+    let twice = format!("GET /api/state HTTP/1.1\r\nHost: localhost:{port}\r\nHost: evil.example");
+    assert_eq!(status(&running.answer(&twice)), "400");
+}
+
+#[test]
+fn large_headers_are_refused() {
+    let running = running(&[]);
+    let host = running.server.address();
+    let long = "x".repeat(2 * HEADERS_MAX);
+    assert_eq!(status(&running.answer(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {long}"))), "431");
+    let many = "\r\nX: y".repeat(2 * HEADERS_COUNT_MAX);
+    assert_eq!(status(&running.answer(&format!("GET / HTTP/1.1\r\nHost: {host}{many}"))), "431");
+    assert_eq!(status(&running.get("/healthz")), "200");
+}
+
+#[test]
+fn an_open_page_gets_the_state_at_once_and_every_change() {
+    let running = running(&[]);
+    let (headers, mut reader) = running.follow();
+    assert!(headers.contains("content-type: text/event-stream\r\n"));
+    assert_eq!(next_state(&mut reader), r#"{"turn":0}"#);
+    running.state.send_replace(Arc::from(r#"{"turn":1}"#));
+    assert_eq!(next_state(&mut reader), r#"{"turn":1}"#);
+}
+
+#[test]
+fn many_changes_are_sent_as_few_with_the_newest_last() {
+    let running = running(&[]);
+    let (_, mut reader) = running.follow();
+    next_state(&mut reader);
+    let started = std::time::Instant::now();
+    let sender = running.state.clone();
+    let changes = thread::spawn(move || {
+        for turn in 1..=200 {
+            sender.send_replace(Arc::from(format!(r#"{{"turn":{turn}}}"#)));
+            thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let mut states = 1;
+    while next_state(&mut reader) != r#"{"turn":200}"# {
+        states += 1;
+    }
+    changes.join().unwrap();
+    let quarters = started.elapsed().as_millis() / EVENT_EVERY.as_millis() + 1;
+    assert!(states <= quarters, "{states} states in {quarters} quarters of a second");
+}
+
+#[test]
+fn open_pages_are_bounded_and_a_closed_one_makes_room() {
+    let running = running(&[]);
+    let mut open: Vec<_> = (0..EVENTS_MAX).map(|_| running.follow()).collect();
+    assert!(open.iter().all(|(headers, _)| status(headers) == "200"));
+    assert_eq!(status(&running.get("/api/events")), "503");
+    assert_eq!(status(&running.get("/api/state")), "200");
+
+    open.pop();
+    for turn in 0.. {
+        // The server notices when it next writes.
+        running.state.send_replace(Arc::from(format!(r#"{{"turn":{turn}}}"#)));
+        let (headers, _) = running.follow();
+        if status(&headers) == "200" {
+            break;
+        }
+        assert!(turn < 100, "no room after a page was closed");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_stop_closes_open_pages_and_frees_the_port() {
+    let mut running = running(&[]);
+    let (_, mut reader) = running.follow();
+    next_state(&mut reader);
+    let address = running.server.address();
+    running.server.stop();
+    let mut rest = String::new();
+    reader.read_to_string(&mut rest).unwrap_or_default();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let running = running(&[]);
+    let (_sender, receiver) = watch::channel(Arc::from("{}"));
+    let Err(error) = start(running.server.address(), Vec::new(), receiver) else {
+        panic!("the port was free")
+    };
+    let text = error.to_string();
+    assert!(text.contains(&running.server.address().to_string()) && text.contains("[web] listen"), "{text}");
+}
