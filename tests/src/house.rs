@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use whichroom_wire::Mac;
@@ -12,13 +13,60 @@ use whichroom_wire::Mac;
 use crate::directory::Directory;
 use crate::mosquitto::{Mosquitto, Settings};
 use crate::observer::Observer;
-use crate::process::{HANG, Process, product, wait};
-use crate::ubusd::{Bss, Options, Ubusd};
+use crate::process::{HANG, Process, product, router_agent, wait};
+use crate::ubusd::{Bss, Options, Station, Ubusd};
 
 /// Interface of every access point's 5 GHz BSS.
 pub const BSS_5: &str = "phy1-ap0";
 /// Interface of every access point's 2.4 GHz BSS.
 pub const BSS_2: &str = "phy0-ap0";
+
+/// Two rooms with an access point each, the hall's by the door; Anna has one phone, Ben has two. The timers are short.
+pub const FAMILY: &str = r#"
+[[room]]
+id = "kitchen"
+name = "Kitchen"
+adjoins = ["hall"]
+
+[[room]]
+id = "hall"
+name = "Hall"
+adjoins = ["kitchen"]
+
+[[ap]]
+id = "kitchen"
+room = "kitchen"
+
+[[ap]]
+id = "hall"
+room = "hall"
+exit = true
+
+[[person]]
+id = "anna"
+name = "Anna"
+devices = [{ id = "anna-phone", name = "Anna's phone", macs = ["02:00:00:00:00:0a"] }]
+
+[[person]]
+id = "ben"
+name = "Ben"
+devices = [{ id = "ben-phone", name = "Ben's phone", macs = ["02:00:00:00:00:0b", "02:00:00:00:01:0b"] }]
+
+[timing]
+exit_s = 2
+interior_s = 4
+debounce_s = 1
+empty_hold_s = 1
+"#;
+
+/// Anna's phone in [`FAMILY`].
+pub const ANNA: Mac = Mac::new([0x02, 0, 0, 0, 0, 0x0a]);
+/// Ben's phone in [`FAMILY`].
+pub const BEN: Mac = Mac::new([0x02, 0, 0, 0, 0, 0x0b]);
+/// The same phone on another network.
+pub const BEN_OTHER: Mac = Mac::new([0x02, 0, 0, 0, 1, 0x0b]);
+/// A television that never leaves: what it sends makes an access point report often.
+const TELEVISION: Mac = Mac::new([0x02, 0, 0, 0, 0xff, 0x01]);
 
 /// An access point: its bus, and the agent on it while it runs.
 pub struct AccessPoint {
@@ -42,6 +90,7 @@ pub struct House {
     /// Files of all of them.
     pub directory: Directory,
     login: Option<(String, String)>,
+    agent: Option<PathBuf>,
 }
 
 impl House {
@@ -57,7 +106,12 @@ impl House {
         let user = login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
         let observer = Observer::with_login(mosquitto.port(), &["#"], user);
         let directory = Directory::new();
-        House { observer, aps: BTreeMap::new(), aggregator: None, mosquitto, directory, login }
+        House { observer, aps: BTreeMap::new(), aggregator: None, mosquitto, directory, login, agent: None }
+    }
+
+    /// Runs agents as they are built for access points: for benchmarks.
+    pub fn use_router_agent(&mut self) {
+        self.agent = Some(router_agent());
     }
 
     /// Adds an access point with a BSS on each band and starts its agent; waits until the agent is subscribed and
@@ -82,7 +136,8 @@ impl House {
     pub fn start_agent(&mut self, name: &str) {
         let arguments = self.agent_arguments(name);
         let log = self.directory.join(&format!("agent-{name}.log"));
-        self.ap(name).agent = Some(Process::start(&product("whichroom-agent"), &arguments, &log));
+        let program = self.agent.clone().unwrap_or_else(|| product("whichroom-agent"));
+        self.ap(name).agent = Some(Process::start(&program, &arguments, &log));
     }
 
     /// How an agent is started here.
@@ -143,6 +198,55 @@ impl House {
             let since = observer.since(mark);
             since.iter().any(|arrived| arrived.topic == status && arrived.payload == b"online").then_some(())
         });
+    }
+
+    /// Lets something be heard on an access point: the television's signal changes by more than an agent keeps to
+    /// itself, so that a live message follows its next poll.
+    pub fn stir(&self, name: &str) {
+        self.bus(name).with_ap(|ap| {
+            let now = Instant::now();
+            if ap.station(BSS_2, TELEVISION).is_none() {
+                ap.place(BSS_2, TELEVISION, Station::new(-50, now));
+            }
+            let Some(station) = ap.station(BSS_2, TELEVISION) else { return };
+            station.signal_dbm = if station.signal_dbm == -50 { -60 } else { -50 };
+            station.receive(10, now);
+        });
+    }
+
+    /// Waits until the last of a topic below the root is as wished, while something is heard on every access point
+    /// whose agent runs: absence accrues only while access points report.
+    pub fn wait_stirring(&self, below: &str, wished: impl Fn(&Value) -> bool) -> Value {
+        let topic = topic(below);
+        let begun = Instant::now();
+        loop {
+            if let Some(json) = self.observer.last(&topic).filter(&wished) {
+                return json;
+            }
+            assert!(
+                begun.elapsed() < HANG,
+                "no {topic} as wished within {HANG:?}: {:?}",
+                self.observer.last(&topic)
+            );
+            for (name, ap) in &self.aps {
+                if ap.agent.is_some() {
+                    self.stir(name);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    }
+
+    /// Waits until a person is home in a room.
+    pub fn wait_room(&self, person: &str, room: &str) -> Value {
+        self.wait_stirring(&format!("person/{person}"), |person| {
+            person["tracker"] == "home" && person["room"] == room
+        })
+    }
+
+    /// Waits until a person is away.
+    pub fn wait_away(&self, person: &str) -> Value {
+        self.wait_stirring(&format!("person/{person}"), |person| person["tracker"] == "not_home")
     }
 
     /// What the page knows.

@@ -39,6 +39,20 @@ pub fn product(name: &str) -> PathBuf {
     path
 }
 
+/// The agent as it is built for an access point, or as the test's own executable was built if there is none.
+pub fn router_agent() -> PathBuf {
+    let router = profile_directory().with_file_name("router").join("whichroom-agent");
+    if router.is_file() { router } else { product("whichroom-agent") }
+}
+
+fn profile_directory() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_else(|error| panic!("the test's own path: {error}"));
+    let directory = own.parent().unwrap_or(Path::new("."));
+    let directory =
+        if directory.ends_with("deps") { directory.parent().unwrap_or(directory) } else { directory };
+    directory.to_owned()
+}
+
 /// A running program.
 #[derive(Debug)]
 pub struct Process {
