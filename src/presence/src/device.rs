@@ -1,0 +1,544 @@
+//! One device: which of its claims counts, and whether it is present.
+//!
+//! ```text
+//!               authorised, received                  no claim holds it
+//!   undecided ───────────────────────▶ present ─────────────────────────▶ fading
+//!       │                               ▲   ▲        any claim holds it      │
+//!       │ everything was watched        │   └────────────────────────────────┤
+//!       ▼                               │ proof: authorised and received     │ watched for long enough
+//!    absent ────────────────────────────┘◀───────────────────────────────────┘
+//! ```
+//!
+//! Everything here is a function of what the engine hands in; timers and effects are the engine's.
+
+use whichroom_wire::aggregator::DeviceState;
+use whichroom_wire::{Id, Mac};
+
+use crate::Moment;
+use crate::access_point::AccessPoint;
+use crate::claims::{Association, Claim, Gone, Mark, Parting, Reading};
+use crate::rooms::RoomEstimate;
+use crate::setup::{Counts, Timing};
+use crate::timers::ApIndex;
+use crate::windows::Common;
+
+/// Claims kept for one device.
+const CLAIMS_MAX: usize = 16;
+
+/// APs that heard the device this long before its silence must watch for its absence to count.
+const HEARD_BEFORE_MS: u64 = 10 * 60_000;
+
+/// A station the driver saw this recently is taken to be there when nothing was known of it before.
+const FRESH_MS: u64 = 60_000;
+
+/// How much older than the time since the last table a connection may seem and still be new: seconds are rounded.
+const ROUNDING_MS: u64 = 5_000;
+
+/// A device, configured.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub id: Id,
+    pub name: String,
+    /// Position among the people.
+    pub person: Option<usize>,
+    pub counts: Counts,
+    pub memory: Memory,
+}
+
+/// What is known of a device; it survives a change of the setup.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    pub state: State,
+    pub since: Moment,
+    /// Where it is or was last.
+    pub association: Option<Association>,
+    pub claims: Vec<Claim>,
+    /// Last proof of life.
+    pub heard_at: Option<Moment>,
+    /// It went from one AP to another.
+    pub moved_at: Option<Moment>,
+    pub rooms: RoomEstimate,
+}
+
+/// Whether a device is there.
+#[derive(Debug, Clone)]
+pub(crate) enum State {
+    /// Never decided yet.
+    Undecided,
+    /// A claim holds it.
+    Present,
+    /// No claim holds it, for not long enough.
+    Fading(Fading),
+    /// Away; what decided, or nothing if it was simply never seen.
+    Absent(Option<Left>),
+}
+
+/// A silence and how it began.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Silence {
+    pub since: Moment,
+    pub association: Association,
+    pub parting: Parting,
+    pub signal_dbm: Option<i8>,
+    pub is_weak: bool,
+    pub is_falling: bool,
+}
+
+/// On the way to being away.
+#[derive(Debug, Clone)]
+pub(crate) struct Fading {
+    pub silence: Silence,
+    /// Watched time that it takes.
+    pub needed_ms: u64,
+    /// Where it was heard before its silence.
+    pub required: Vec<Association>,
+    /// Watched time from before a restart of ours.
+    pub carried_ms: u64,
+    /// Watched time counts from here.
+    pub from: Moment,
+}
+
+/// What made a device away.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    pub silence: Silence,
+    pub watched_ms: u64,
+}
+
+/// What an input says of the device being there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Evidence {
+    /// Nothing.
+    None,
+    /// An AP lists it, and saw it a moment ago. Enough if nothing was known.
+    Listed,
+    /// A completed key handshake, or an authorised station that is being received.
+    Proof,
+}
+
+/// What [`Memory::settle`] changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub state: bool,
+    /// The association it had, if it went from one BSS to another.
+    pub roamed_from: Option<Association>,
+}
+
+/// A station's line in a table, with what is needed to judge it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Listing {
+    pub authorized: bool,
+    pub reading: Reading,
+    pub connected_ms: Option<u64>,
+    /// When the table was sent.
+    pub at: Moment,
+    /// When the one before it was.
+    pub table_before: Option<Moment>,
+}
+
+impl Memory {
+    pub fn new(now: Moment) -> Memory {
+        Memory {
+            state: State::Undecided,
+            since: now,
+            association: None,
+            claims: Vec::new(),
+            heard_at: None,
+            moved_at: None,
+            rooms: RoomEstimate::default(),
+        }
+    }
+
+    pub fn claim(&self, association: Association) -> Option<&Claim> {
+        self.claims.iter().find(|claim| claim.association == association)
+    }
+
+    pub fn claim_mut(&mut self, association: Association) -> Option<&mut Claim> {
+        self.claims.iter_mut().find(|claim| claim.association == association)
+    }
+
+    /// The claim that holds it or held it last.
+    pub fn current(&self) -> Option<&Claim> {
+        self.association.and_then(|association| self.claim(association))
+    }
+
+    fn claim_or_new(&mut self, association: Association, mark: Mark) -> usize {
+        if let Some(index) = self.claims.iter().position(|claim| claim.association == association) {
+            return index;
+        }
+        if self.claims.len() == CLAIMS_MAX {
+            let current = self.association;
+            let others =
+                self.claims.iter().enumerate().filter(|(_, claim)| Some(claim.association) != current);
+            if let Some((oldest, _)) = others.min_by_key(|(_, claim)| claim.heard_at()) {
+                self.claims.remove(oldest);
+            }
+        }
+        self.claims.push(Claim::new(association, Mark { table: mark.table.wrapping_sub(1), ..mark }));
+        self.claims.len() - 1
+    }
+
+    /// A line of a live table.
+    pub fn listed(&mut self, association: Association, mark: Mark, listing: &Listing) -> Evidence {
+        let index = self.claim_or_new(association, mark);
+        let claim = &mut self.claims[index];
+        let is_new = claim.is_unread() || claim.mark.table.wrapping_add(1) < mark.table;
+        claim.mark = mark;
+        if claim.authorized && !listing.authorized {
+            // A re-association passes through this; the debounce tells it from a departure.
+            claim.leave(Gone { at: listing.at, parting: Parting::Unlisted });
+            return Evidence::None;
+        }
+        claim.authorized = listing.authorized;
+        if let (true, Some(before), Some(connected_ms)) = (is_new, listing.table_before, listing.connected_ms)
+        {
+            if claim.is_unread() && connected_ms <= listing.at.since(before) + ROUNDING_MS {
+                claim.starts_fresh(before);
+            }
+        }
+        if is_new && claim.gone.is_some_and(|gone| gone.parting == Parting::Unlisted) {
+            claim.gone = None;
+        }
+        if claim.leaving.is_some_and(|gone| gone.parting == Parting::Unlisted && gone.at < listing.at) {
+            claim.leaving = None;
+        }
+        let is_heard = claim.read(&listing.reading, listing.at);
+        if !listing.authorized {
+            return Evidence::None;
+        }
+        let is_reassociated =
+            claim.requested_at.filter(|at| claim.associated_at.is_none_or(|known| known < *at));
+        if let Some(at) = is_reassociated.filter(|at| !claim.is_outdated(*at)) {
+            self.associate(index, at);
+        }
+        if is_heard { self.heard(index) } else { self.only_listed(index, &listing.reading) }
+    }
+
+    /// A driver's reading between two tables.
+    pub fn signal(
+        &mut self,
+        association: Association,
+        mark: Mark,
+        reading: &Reading,
+        at: Moment,
+    ) -> Evidence {
+        let Some(index) = self.claims.iter().position(|claim| claim.association == association) else {
+            return Evidence::None;
+        };
+        let claim = &mut self.claims[index];
+        if !claim.authorized || claim.mark.table != mark.table || !claim.read(reading, at) {
+            return Evidence::None;
+        }
+        self.heard(index)
+    }
+
+    /// The receive counters of an authorised claim moved.
+    fn heard(&mut self, index: usize) -> Evidence {
+        let claim = &mut self.claims[index];
+        let Some((after, at)) = claim.heard else { return Evidence::None };
+        // What was received before it left, or before it associated elsewhere, proves nothing about now.
+        if claim.is_outdated(after) {
+            return Evidence::None;
+        }
+        let (association, signal_dbm) = (claim.association, claim.signal.last_dbm());
+        let other = self.current().filter(|current| current.association != association);
+        let is_later = other.is_none_or(|current| {
+            let holds = current.gone.is_none() && current.ended_at.is_none();
+            !holds || current.heard_at().is_none_or(|heard| heard <= after)
+        });
+        self.heard_at = self.heard_at.max(Some(at));
+        if let Some(dbm) = signal_dbm {
+            self.rooms.read(association.ap, dbm, at);
+        }
+        if !is_later {
+            return Evidence::None;
+        }
+        self.take_over(index, after);
+        Evidence::Proof
+    }
+
+    fn only_listed(&self, index: usize, reading: &Reading) -> Evidence {
+        let claim = &self.claims[index];
+        let is_fresh = reading.inactive_ms.is_some_and(|ms| ms <= FRESH_MS);
+        let holds = claim.gone.is_none() && claim.ended_at.is_none();
+        if is_fresh && holds { Evidence::Listed } else { Evidence::None }
+    }
+
+    /// The key handshake was completed.
+    pub fn authorized(&mut self, association: Association, mark: Mark, at: Moment) -> Evidence {
+        let index = self.claim_or_new(association, mark);
+        let claim = &self.claims[index];
+        if claim.is_outdated(at) || claim.associated_at.is_some_and(|known| known > at) {
+            return Evidence::None;
+        }
+        self.claims[index].authorized = true;
+        self.claims[index].mark = mark;
+        if !self.associate(index, at) {
+            return Evidence::None;
+        }
+        self.heard_at = self.heard_at.max(Some(at));
+        Evidence::Proof
+    }
+
+    /// Found in the table by polling. It associated, but nothing proves when.
+    pub fn joined(&mut self, association: Association, mark: Mark, at: Moment) -> Evidence {
+        let index = self.claim_or_new(association, mark);
+        let claim = &mut self.claims[index];
+        if claim.is_outdated(at) {
+            return Evidence::None;
+        }
+        claim.authorized = true;
+        claim.mark = mark;
+        let is_home = matches!(self.state, State::Present | State::Fading(_));
+        if is_home && !self.associate(index, at) {
+            return Evidence::None;
+        }
+        Evidence::Listed
+    }
+
+    /// An association request: unauthenticated, so it only explains what follows.
+    pub fn requested(&mut self, association: Association, mark: Mark, at: Moment) {
+        let index = self.claim_or_new(association, mark);
+        let claim = &mut self.claims[index];
+        claim.requested_at = claim.requested_at.max(Some(at));
+    }
+
+    /// Makes a claim the device's association of `at`; false if a later one is known.
+    fn associate(&mut self, index: usize, at: Moment) -> bool {
+        let association = self.claims[index].association;
+        let other = self.current().filter(|current| current.association != association);
+        let later = other.and_then(Claim::certain_at).filter(|certain| *certain > at);
+        if let Some(later) = later {
+            self.claims[index].end(later);
+            return false;
+        }
+        let claim = &mut self.claims[index];
+        claim.associated_at = claim.associated_at.max(Some(at));
+        self.take_over(index, at);
+        true
+    }
+
+    /// A device is on one BSS: this claim ends every other.
+    fn take_over(&mut self, index: usize, at: Moment) {
+        for (other, claim) in self.claims.iter_mut().enumerate() {
+            if other == index {
+                claim.revive();
+            } else {
+                claim.end(at);
+            }
+        }
+        if let (State::Present | State::Fading(_), Some(before)) = (&self.state, self.association) {
+            self.note_move(before.ap, self.claims[index].association.ap, at);
+        }
+        self.association = Some(self.claims[index].association);
+    }
+
+    fn note_move(&mut self, from: ApIndex, to: ApIndex, at: Moment) {
+        if from != to {
+            self.moved_at = Some(at);
+            self.rooms.left(from);
+        }
+    }
+
+    /// Believes the partings that nothing has explained.
+    pub fn part(&mut self) {
+        for claim in &mut self.claims {
+            if let Some(gone) = claim.leaving.take() {
+                claim.gone = Some(gone);
+                claim.authorized = false;
+            }
+        }
+    }
+
+    /// Brings state and association in line with the claims. `before` is the association at the input's start.
+    pub fn settle(
+        &mut self,
+        evidence: Evidence,
+        before: Option<Association>,
+        aps: &[AccessPoint],
+        timing: &Timing,
+        now: Moment,
+    ) -> Settled {
+        let was_home = matches!(self.state, State::Present | State::Fading(_));
+        let mark_of = |claim: &Claim| aps[claim.association.ap.0 as usize].state.mark;
+        let mut holds = self.current().is_some_and(|claim| claim.holds(mark_of(claim)));
+        if !holds && was_home {
+            let others = self.claims.iter().filter(|claim| claim.holds(mark_of(claim)));
+            if let Some(other) = others.max_by_key(|claim| claim.heard_at()).map(|claim| claim.association) {
+                if let Some(before) = self.association {
+                    self.note_move(before.ap, other.ap, now);
+                }
+                self.association = Some(other);
+                holds = true;
+            }
+        }
+        let next = match (&self.state, holds) {
+            (State::Undecided, true) if evidence >= Evidence::Listed => Some(State::Present),
+            (State::Absent(_), true) if evidence == Evidence::Proof => Some(State::Present),
+            (State::Fading(_), true) => Some(State::Present),
+            (State::Present, false) => self.fade(aps, timing, now),
+            _ => None,
+        };
+        let state = next.is_some();
+        if let Some(next) = next {
+            self.state = next;
+            self.since = now;
+        }
+        let is_present = matches!(self.state, State::Present);
+        let roamed_from = before.filter(|_| was_home && is_present).filter(|before| {
+            self.association.is_some_and(|now| (now.ap, now.bssid) != (before.ap, before.bssid))
+        });
+        Settled { state, roamed_from }
+    }
+
+    /// The silence that begins with the end of the current claim.
+    fn fade(&self, aps: &[AccessPoint], timing: &Timing, now: Moment) -> Option<State> {
+        let claim = self.current()?;
+        let gone = claim.gone.unwrap_or(Gone { at: now, parting: Parting::Unlisted });
+        let silence = Silence {
+            since: gone.at,
+            association: claim.association,
+            parting: gone.parting,
+            signal_dbm: claim.signal.last_dbm(),
+            is_weak: claim.signal.is_weak(),
+            is_falling: claim.signal.is_falling(),
+        };
+        let mut required = vec![claim.association];
+        for other in &self.claims {
+            let is_recent = other.heard_at().is_some_and(|heard| heard >= gone.at.before(HEARD_BEFORE_MS));
+            if is_recent && other.association.ap != claim.association.ap {
+                required.push(other.association);
+            }
+        }
+        let needed_ms = needed_ms(&silence, aps, timing);
+        Some(State::Fading(Fading { silence, needed_ms, required, carried_ms: 0, from: gone.at }))
+    }
+
+    /// The BSS it was last on went a moment after it: it did not leave.
+    pub fn lost_with_bss(&mut self, aps: &[AccessPoint], timing: &Timing) {
+        if let State::Fading(fading) = &mut self.state {
+            fading.silence.parting = Parting::BssLost;
+            fading.needed_ms = needed_ms(&fading.silence, aps, timing);
+        }
+    }
+
+    /// After a change of the setup: APs and rooms have other positions, and some addresses may be another device's.
+    /// A device that is there by an address it no longer has is gone from its AP.
+    pub fn renumber(
+        &mut self,
+        ap: impl Fn(ApIndex) -> Option<ApIndex>,
+        room: impl Fn(usize) -> Option<usize>,
+        owned: impl Fn(Mac) -> bool,
+        now: Moment,
+    ) {
+        let moved = |association: &Association| Some(Association { ap: ap(association.ap)?, ..*association });
+        let current = self.association;
+        self.claims.retain_mut(|claim| {
+            let is_owned = owned(claim.association.mac);
+            if !is_owned && Some(claim.association) == current && claim.gone.is_none() {
+                claim.gone = Some(Gone { at: now, parting: Parting::Unlisted });
+            }
+            let kept = moved(&claim.association).filter(|_| is_owned || Some(claim.association) == current);
+            if let Some(kept) = kept {
+                claim.association = kept;
+            }
+            kept.is_some()
+        });
+        self.association = current.as_ref().and_then(moved);
+        if let State::Fading(fading) = &mut self.state {
+            fading.required = fading.required.iter().filter_map(moved).collect();
+            if let Some(association) = moved(&fading.silence.association) {
+                fading.silence.association = association;
+            }
+        }
+        if let State::Absent(Some(left)) = &mut self.state {
+            if let Some(association) = moved(&left.silence.association) {
+                left.silence.association = association;
+            }
+        }
+        self.rooms.renumber(&ap, room);
+    }
+
+    /// The published form of the state.
+    pub fn device_state(&self) -> DeviceState {
+        match self.state {
+            State::Undecided => DeviceState::Undecided,
+            State::Present => DeviceState::Present,
+            State::Fading(_) => DeviceState::Fading,
+            State::Absent(_) => DeviceState::Absent,
+        }
+    }
+
+    /// The address it uses or used last.
+    pub fn mac(&self) -> Option<Mac> {
+        self.association.map(|association| association.mac)
+    }
+
+    /// Since when nobody could tell that it left, if nobody can.
+    pub fn stale_since(
+        &self,
+        aps: &[AccessPoint],
+        exits: &[ApIndex],
+        timing: &Timing,
+        now: Moment,
+    ) -> Option<Moment> {
+        let blind = |ap: ApIndex| {
+            let state = &aps[ap.0 as usize].state;
+            state.blind.then_some(state.blind_since)
+        };
+        match &self.state {
+            State::Undecided | State::Absent(_) => None,
+            State::Present => self.association.and_then(|association| blind(association.ap)),
+            State::Fading(fading) => {
+                let required = required(fading, aps, exits, timing, now);
+                required.into_iter().filter_map(|(ap, _)| blind(ap)).min()
+            }
+        }
+    }
+}
+
+impl Fading {
+    /// For how long everything that could have heard the device was watching, all at once.
+    pub fn watched_ms(&self, aps: &[AccessPoint], exits: &[ApIndex], timing: &Timing, now: Moment) -> u64 {
+        let mut common = Common::between(self.from, now);
+        for (ap, association) in required(self, aps, exits, timing, now) {
+            let ap = &aps[ap.0 as usize];
+            common.intersect(association.map_or(ap.state.windows(), |association| ap.watched(association)));
+        }
+        self.carried_ms + common.total_ms()
+    }
+}
+
+/// The APs that must watch: those that heard it last, and the exits; not what has been blind for a day, unless the
+/// device was last seen there.
+fn required(
+    fading: &Fading,
+    aps: &[AccessPoint],
+    exits: &[ApIndex],
+    timing: &Timing,
+    now: Moment,
+) -> Vec<(ApIndex, Option<Association>)> {
+    let last = fading.silence.association.ap;
+    let mut all: Vec<(ApIndex, Option<Association>)> =
+        fading.required.iter().map(|association| (association.ap, Some(*association))).collect();
+    for exit in exits {
+        if !all.iter().any(|(ap, _)| ap == exit) {
+            all.push((*exit, None));
+        }
+    }
+    all.retain(|(ap, _)| *ap == last || !aps[ap.0 as usize].is_given_up(now, timing));
+    all
+}
+
+/// How long a silence must be watched: short where people leave past this AP and it looked like leaving.
+fn needed_ms(silence: &Silence, aps: &[AccessPoint], timing: &Timing) -> u64 {
+    let is_exit = aps[silence.association.ap.0 as usize].exit;
+    let looked_like_leaving = match silence.parting {
+        Parting::LeaveFrame => true,
+        Parting::BssLost | Parting::ApRestarted => false,
+        Parting::Unlisted | Parting::SentAway | Parting::PollFailed | Parting::Phantom => {
+            silence.is_weak || silence.is_falling
+        }
+    };
+    if is_exit && looked_like_leaving { timing.exit_ms } else { timing.interior_ms }
+}

@@ -1,0 +1,334 @@
+//! The whole machine: messages, time and setup in; effects, a view and a snapshot out.
+//!
+//! The shell calls one `handle_*` at a time with the present moment, then drains [`Engine::poll_effect`] fully, then
+//! waits for the next message or for [`Engine::poll_timeout`]. Two engines that are given the same calls give the
+//! same effects. `ingest` reads messages, `decide` draws conclusions, `publish` says them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use whichroom_wire::{Id, Mac};
+
+use crate::Moment;
+use crate::access_point::{AccessPoint, ApState};
+use crate::device::{Device, Memory};
+use crate::house::House;
+use crate::output::{Effect, Problem};
+use crate::person::{Person, PersonState};
+use crate::publish::{PublishedDevice, Touched};
+use crate::setup::{DeviceSetup, Setup, SsidKind, Timing};
+use crate::snapshot::Snapshot;
+use crate::timers::{ApIndex, DeviceIndex, Timer, Timers};
+
+/// Access points that are remembered: their number is in the hands of whoever may publish to the broker.
+pub(crate) const ACCESS_POINTS_MAX: usize = 4096;
+
+/// Who is home and in which room.
+#[derive(Debug)]
+pub struct Engine {
+    pub(crate) timing: Timing,
+    pub(crate) ssids: BTreeMap<String, SsidKind>,
+    pub(crate) rooms: Vec<Room>,
+    pub(crate) aps: Vec<AccessPoint>,
+    pub(crate) ap_by_id: BTreeMap<Id, ApIndex>,
+    /// APs people leave home past.
+    pub(crate) exits: Vec<ApIndex>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) published_devices: Vec<Option<PublishedDevice>>,
+    pub(crate) device_by_mac: BTreeMap<Mac, DeviceIndex>,
+    /// Devices on the way to being away: they depend on APs they are not on.
+    pub(crate) fading: BTreeSet<DeviceIndex>,
+    pub(crate) people: Vec<Person>,
+    pub(crate) house: House,
+    /// Addresses of the home's own BSSs: no strangers.
+    pub(crate) bssids: BTreeSet<Mac>,
+    pub(crate) problems: BTreeSet<Problem>,
+    pub(crate) broker_problem: Option<Problem>,
+    pub(crate) started: Moment,
+    /// The latest moment that was handed in.
+    pub(crate) latest: Moment,
+    pub(crate) timers: Timers,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) touched: Touched,
+}
+
+/// A room and who is in it, by position among the people.
+#[derive(Debug)]
+pub(crate) struct Room {
+    pub id: Id,
+    pub name: String,
+    pub people: BTreeSet<usize>,
+}
+
+impl Engine {
+    /// An engine for a home; what `restored` knows of it still holds. Nothing is published yet: call
+    /// [`Engine::publish_all`] when there is somebody to publish to.
+    pub fn new(setup: Setup, restored: Option<Snapshot>, now: Moment) -> Engine {
+        let mut engine = Engine::build(setup, now);
+        if let Some(snapshot) = restored {
+            engine.restore(snapshot, now);
+        }
+        engine.arm(now);
+        engine.settle_people(now);
+        engine
+    }
+
+    fn build(setup: Setup, now: Moment) -> Engine {
+        let Setup { access_points, rooms, people, devices, ssids, timing } = setup;
+        let rooms =
+            rooms.into_iter().map(|room| Room { id: room.id, name: room.name, people: BTreeSet::new() });
+        let mut engine = Engine {
+            timing,
+            ssids: ssids.into_iter().map(|ssid| (ssid.name, ssid.kind)).collect(),
+            rooms: rooms.collect(),
+            aps: Vec::new(),
+            ap_by_id: BTreeMap::new(),
+            exits: Vec::new(),
+            devices: Vec::new(),
+            published_devices: Vec::new(),
+            device_by_mac: BTreeMap::new(),
+            fading: BTreeSet::new(),
+            people: Vec::new(),
+            house: House::new(now),
+            bssids: BTreeSet::new(),
+            problems: BTreeSet::new(),
+            broker_problem: None,
+            started: now,
+            latest: now,
+            timers: Timers::default(),
+            effects: VecDeque::new(),
+            touched: Touched::default(),
+        };
+        for ap in access_points {
+            let own = ap.room.is_none();
+            let room_id = ap.room.unwrap_or_else(|| ap.id.clone());
+            let room = engine.room_or_new(&room_id, if own { ap.name.clone() } else { name_of(&room_id) });
+            engine.add_ap(ap.id, ap.name, room, ap.exit, true, now);
+        }
+        for (position, person) in people.into_iter().enumerate() {
+            let devices =
+                person.devices.into_iter().map(|device| engine.add_device(device, Some(position), now));
+            let devices = devices.collect();
+            let state = PersonState::new(now);
+            let person = Person {
+                id: person.id,
+                name: person.name,
+                detail: person.detail,
+                devices,
+                state,
+                published_at: None,
+            };
+            engine.people.push(person);
+        }
+        for device in devices {
+            engine.add_device(device, None, now);
+        }
+        engine
+    }
+
+    fn add_device(&mut self, device: DeviceSetup, person: Option<usize>, now: Moment) -> usize {
+        let position = self.devices.len();
+        let DeviceSetup { id, name, macs, counts } = device;
+        for mac in macs {
+            self.device_by_mac.insert(mac, device_index(position));
+        }
+        self.devices.push(Device { id, name, person, counts, memory: Memory::new(now) });
+        self.published_devices.push(None);
+        position
+    }
+
+    fn add_ap(
+        &mut self,
+        id: Id,
+        name: String,
+        room: usize,
+        exit: bool,
+        configured: bool,
+        now: Moment,
+    ) -> ApIndex {
+        let index = ap_index(self.aps.len());
+        self.ap_by_id.insert(id.clone(), index);
+        if exit {
+            self.exits.push(index);
+        }
+        self.aps.push(AccessPoint { id, name, room, exit, configured, state: ApState::new(now) });
+        index
+    }
+
+    fn room_or_new(&mut self, id: &Id, name: String) -> usize {
+        if let Some(position) = self.rooms.iter().position(|room| room.id == *id) {
+            return position;
+        }
+        self.rooms.push(Room { id: id.clone(), name, people: BTreeSet::new() });
+        self.rooms.len() - 1
+    }
+
+    /// The AP of an id, new with a room of its own if it is not known; `None` beyond [`ACCESS_POINTS_MAX`].
+    pub(crate) fn ap_or_new(&mut self, id: &Id, now: Moment) -> Option<ApIndex> {
+        if let Some(index) = self.ap_by_id.get(id) {
+            return Some(*index);
+        }
+        if self.aps.len() >= ACCESS_POINTS_MAX {
+            return None;
+        }
+        let rooms_before = self.rooms.len();
+        let room = self.room_or_new(id, name_of(id));
+        let index = self.add_ap(id.clone(), name_of(id), room, false, false, now);
+        if self.rooms.len() > rooms_before {
+            self.effects.push_back(Effect::NewRoom(self.room_view(room)));
+        }
+        self.timers.set(Timer::Reporting(index), now.after(self.timing.reporting_ms));
+        Some(index)
+    }
+
+    /// Sets the timers that the states want.
+    fn arm(&mut self, now: Moment) {
+        for index in 0..self.aps.len() {
+            self.timers.set_if_idle(Timer::Reporting(ap_index(index)), now.after(self.timing.reporting_ms));
+        }
+        for index in 0..self.devices.len() {
+            self.arm_device(device_index(index), now);
+        }
+        self.timers.set_if_idle(Timer::FirstDecision, now.after(self.timing.exit_ms));
+        if self.house.empty_from.is_some() {
+            self.timers.set(Timer::HouseEmpty, now.after(self.timing.empty_hold_ms));
+        }
+    }
+
+    /// Another setup. What is known of people, devices and access points that remain is kept.
+    pub fn handle_setup(&mut self, setup: Setup, now: Moment) {
+        let mut next = Engine::build(setup, now);
+        let old = std::mem::replace(self, Engine::build(Setup::default(), now));
+        next.effects = old.effects;
+        next.started = old.started;
+        next.bssids = old.bssids;
+        next.problems = old.problems;
+        next.broker_problem = old.broker_problem;
+        next.house.carry(&old.house);
+        let mut ap_now: Vec<Option<ApIndex>> = Vec::new();
+        let mut room_now: Vec<Option<usize>> = vec![None; old.rooms.len()];
+        for ap in old.aps {
+            let index = next.ap_or_new(&ap.id, now);
+            if let Some(index) = index {
+                let known = &mut next.aps[index.0 as usize];
+                room_now[ap.room] = Some(known.room);
+                known.state = ap.state;
+                known.state.members.clear();
+            }
+            ap_now.push(index);
+        }
+        for (position, room) in old.rooms.iter().enumerate() {
+            room_now[position] =
+                next.rooms.iter().position(|known| known.id == room.id).or(room_now[position]);
+        }
+        let positions: BTreeMap<Id, usize> =
+            next.devices.iter().enumerate().map(|(position, device)| (device.id.clone(), position)).collect();
+        let device_ids: Vec<Id> = old.devices.iter().map(|device| device.id.clone()).collect();
+        for device in old.devices {
+            if let Some(position) = positions.get(&device.id) {
+                let mut memory = device.memory;
+                let owned = |mac: Mac| next.device_by_mac.get(&mac) == Some(&device_index(*position));
+                memory.renumber(
+                    |ap| ap_now.get(ap.0 as usize).copied().flatten(),
+                    |room| room_now[room],
+                    owned,
+                    now,
+                );
+                next.devices[*position].memory = memory;
+            }
+        }
+        for person in old.people {
+            let Some(known) = next.people.iter_mut().find(|known| known.id == person.id) else { continue };
+            let device = person.state.device.and_then(|device| positions.get(&device_ids[device]).copied());
+            known.state = person.state;
+            known.state.room = person.state.room.and_then(|room| room_now[room]);
+            known.state.device = device.filter(|device| known.devices.contains(device));
+        }
+        *self = next;
+        self.enlist();
+        self.arm(now);
+        for index in 0..self.devices.len() {
+            let device = device_index(index);
+            self.settle(
+                device,
+                crate::device::Evidence::None,
+                self.devices[index].memory.association,
+                false,
+                now,
+            );
+        }
+        self.recount_strangers();
+        self.settle_people(now);
+        self.publish_everything(now);
+    }
+
+    /// Enters devices with the APs they are on, and those that fade.
+    pub(crate) fn enlist(&mut self) {
+        for (index, device) in self.devices.iter().enumerate() {
+            let index = device_index(index);
+            if let Some(association) = device.memory.association {
+                self.aps[association.ap.0 as usize].state.members.insert(index);
+            }
+            if matches!(device.memory.state, crate::device::State::Fading(_)) {
+                self.fading.insert(index);
+            }
+        }
+    }
+
+    /// Our own connection to the broker went or came. Meanwhile nothing is watched.
+    pub fn handle_broker(&mut self, connected: bool, now: Moment) {
+        if connected {
+            if let Some(problem) = self.broker_problem.take() {
+                self.end_problem(problem);
+            }
+        } else {
+            for ap in &mut self.aps {
+                ap.state.close_windows();
+            }
+            let problem = Problem { ap: None, text: "cannot decide: no connection to the broker".to_owned() };
+            self.broker_problem = Some(problem.clone());
+            self.begin_problem(problem);
+        }
+        self.touched.house = true;
+        self.flush(now);
+    }
+
+    /// Time went by: call it when [`Engine::poll_timeout`] says.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        while let Some(timer) = self.timers.take_due(now) {
+            self.handle_timer(timer, now);
+        }
+        self.flush(now);
+    }
+
+    /// When to call [`Engine::handle_timeout`] next, and what for.
+    pub fn poll_timeout(&self) -> Option<(Moment, Timer)> {
+        self.timers.next()
+    }
+
+    /// The next thing to do; drain fully after each `handle_*`.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The addresses whose probes the agents are to publish, in order.
+    pub fn tracked(&self) -> Vec<Mac> {
+        self.device_by_mac.keys().copied().collect()
+    }
+}
+
+/// The name of what only has an id: "living-room" becomes "Living room".
+pub(crate) fn name_of(id: &Id) -> String {
+    let text = id.as_str().replace('-', " ");
+    let mut characters = text.chars();
+    characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).collect())
+}
+
+/// Positions are far below 2³²: a list of more would not fit into memory.
+pub(crate) fn ap_index(position: usize) -> ApIndex {
+    ApIndex(u32::try_from(position).unwrap_or(u32::MAX))
+}
+
+/// As [`ap_index`].
+pub(crate) fn device_index(position: usize) -> DeviceIndex {
+    DeviceIndex(u32::try_from(position).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,120 @@
+//! What decided, in words: made of the facts a decision keeps, only when it is published or shown.
+
+use crate::Moment;
+use crate::access_point::AccessPoint;
+use crate::claims::Parting;
+use crate::device::{Device, Fading, Left, Silence, State};
+use crate::output::Reason;
+use crate::setup::Timing;
+use crate::timers::ApIndex;
+
+/// What words are made with.
+pub(crate) struct Words<'a> {
+    pub aps: &'a [AccessPoint],
+    pub exits: &'a [ApIndex],
+    pub timing: &'a Timing,
+    pub now: Moment,
+    /// No place is to be named.
+    pub anonymous: bool,
+}
+
+impl Words<'_> {
+    /// Why a device is in its state.
+    pub fn device(&self, device: &Device) -> Vec<Reason> {
+        let memory = &device.memory;
+        let mut because = match &memory.state {
+            State::Undecided => {
+                vec![Reason("not seen yet, and not every access point has reported".to_owned())]
+            }
+            State::Present => vec![self.present(device)],
+            State::Fading(fading) => self.fading(fading),
+            State::Absent(None) => {
+                let watched = duration(self.timing.exit_ms);
+                vec![Reason(format!("not seen while every access point was watched for {watched}"))]
+            }
+            State::Absent(Some(left)) => vec![self.left(left)],
+        };
+        if let Some(since) = memory.stale_since(self.aps, self.exits, self.timing, self.now) {
+            let ago = duration(self.now.since(since));
+            because.push(Reason(format!("held: no access point that could tell has reported for {ago}")));
+        }
+        because
+    }
+
+    fn present(&self, device: &Device) -> Reason {
+        let Some(association) = device.memory.association.filter(|_| !self.anonymous) else {
+            return Reason("connected".to_owned());
+        };
+        let name = self.name(association.ap);
+        let claim = device.memory.current();
+        match claim.and_then(|claim| claim.signal.last_dbm()) {
+            Some(dbm) => Reason(format!("connected to {name} at {dbm} dBm")),
+            None => Reason(format!("connected to {name}")),
+        }
+    }
+
+    fn fading(&self, fading: &Fading) -> Vec<Reason> {
+        let watched = fading.watched_ms(self.aps, self.exits, self.timing, self.now);
+        let (watched, needed) = (duration(watched), duration(fading.needed_ms));
+        vec![
+            Reason(format!("gone{}", self.silence(&fading.silence))),
+            Reason(format!("silent for {watched} of watched time, away after {needed}")),
+        ]
+    }
+
+    fn left(&self, left: &Left) -> Reason {
+        let watched = duration(left.watched_ms);
+        Reason(format!("left{}, silent for {watched} of watched time", self.silence(&left.silence)))
+    }
+
+    /// " Garden (leave frame, last signal -79 dBm, falling)".
+    fn silence(&self, silence: &Silence) -> String {
+        if self.anonymous {
+            return String::new();
+        }
+        let how = match silence.parting {
+            Parting::Unlisted => "no longer listed",
+            Parting::LeaveFrame => "leave frame",
+            Parting::SentAway => "sent away by the access point",
+            Parting::PollFailed => "did not answer a poll",
+            Parting::BssLost => "its network went down",
+            Parting::ApRestarted => "the access point restarted",
+            Parting::Phantom => "listed, but no longer received",
+        };
+        let mut text = format!(" {} ({how}", self.name(silence.association.ap));
+        if let Some(dbm) = silence.signal_dbm {
+            text.push_str(&format!(", last signal {dbm} dBm"));
+        }
+        text.push_str(if silence.is_falling { ", falling)" } else { ")" });
+        text
+    }
+
+    fn name(&self, ap: ApIndex) -> &str {
+        &self.aps[ap.0 as usize].name
+    }
+}
+
+/// "40 s", "2 min", "3 h 5 min".
+pub(crate) fn duration(ms: u64) -> String {
+    let (s, min, h) = (ms / 1000, ms / 60_000, ms / 3_600_000);
+    match (h, min) {
+        (0, 0) => format!("{s} s"),
+        (0, min) => format!("{min} min"),
+        (h, min) if min % 60 == 0 => format!("{h} h"),
+        (h, min) => format!("{h} h {} min", min % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        for (ms, text) in
+            [(0, "0 s"), (59_999, "59 s"), (120_000, "2 min"), (10_800_000, "3 h"), (11_100_000, "3 h 5 min")]
+        {
+            assert_eq!(duration(ms), text);
+        }
+    }
+}

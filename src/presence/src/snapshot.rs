@@ -1,0 +1,319 @@
+//! What outlives a restart: decisions, and timers as elapsed durations. No moment is kept, because the clock it
+//! belongs to ends with the process; everything is an age.
+
+use serde::{Deserialize, Serialize};
+use whichroom_wire::aggregator::HouseState;
+use whichroom_wire::{Id, Mac};
+
+use crate::Moment;
+use crate::access_point::Identity;
+use crate::claims::{Association, Claim, Parting, Signal};
+use crate::device::{Device, Fading, Left, Memory, Silence, State};
+use crate::engine::Engine;
+use crate::output::Home;
+use crate::person::PersonState;
+use crate::rooms::RoomEstimate;
+
+/// Version of [`Snapshot`]; one of another version restores nothing.
+const VERSION: u32 = 1;
+
+/// The state of an [`Engine`], to be kept in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    version: u32,
+    access_points: Vec<SavedAp>,
+    devices: Vec<SavedDevice>,
+    people: Vec<SavedPerson>,
+    house: SavedHouse,
+    /// How long ago it was taken, where that is known.
+    #[serde(default)]
+    taken_ms_ago: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedAp {
+    id: Id,
+    node: Option<String>,
+    boot: Option<String>,
+    last_live_ms_ago: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedDevice {
+    id: Id,
+    state: SavedState,
+    since_ms_ago: u64,
+    association: Option<SavedAssociation>,
+    signal_dbm: Option<i8>,
+    falling: bool,
+    heard_ms_ago: Option<u64>,
+    moved_ms_ago: Option<u64>,
+    room: Option<Id>,
+    room_since_ms_ago: u64,
+    confidence: u8,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedAssociation {
+    ap: Id,
+    bssid: Mac,
+    mac: Mac,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SavedState {
+    Undecided,
+    Present,
+    Fading { silence: SavedSilence, needed_ms: u64, watched_ms: u64, required: Vec<SavedAssociation> },
+    Absent { left: Option<(SavedSilence, u64)> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedSilence {
+    ms_ago: u64,
+    association: SavedAssociation,
+    parting: Parting,
+    signal_dbm: Option<i8>,
+    weak: bool,
+    falling: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedPerson {
+    id: Id,
+    home: SavedHome,
+    home_since_ms_ago: u64,
+    since_ms_ago: u64,
+    room: Option<Id>,
+    device: Option<Id>,
+    confidence: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum SavedHome {
+    Home,
+    Away,
+    Undecided,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedHouse {
+    state: HouseState,
+    since_ms_ago: u64,
+    /// It was on its way to being empty.
+    emptying: bool,
+}
+
+impl Snapshot {
+    /// Says how long ago it was taken, so that what is shown as "since" is right. Timers take no notice: while we
+    /// did not run, nothing was watched.
+    #[must_use]
+    pub fn taken_ms_ago(mut self, ms: u64) -> Snapshot {
+        self.taken_ms_ago = ms;
+        self
+    }
+}
+
+impl Engine {
+    /// What to keep for [`Engine::new`] after a restart.
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let access_points = self.aps.iter().map(|ap| SavedAp {
+            id: ap.id.clone(),
+            node: ap.state.identity.as_ref().map(|identity| identity.node.clone()),
+            boot: ap.state.identity.as_ref().map(|identity| identity.boot.clone()),
+            last_live_ms_ago: ap.state.last_live.map(|last| now.since(last)),
+        });
+        let people = self.people.iter().map(|person| SavedPerson {
+            id: person.id.clone(),
+            home: match person.state.home {
+                Home::Home => SavedHome::Home,
+                Home::Away => SavedHome::Away,
+                Home::Undecided => SavedHome::Undecided,
+            },
+            home_since_ms_ago: now.since(person.state.home_since),
+            since_ms_ago: now.since(person.state.since),
+            room: person.state.room.map(|room| self.rooms[room].id.clone()),
+            device: person.state.device.map(|device| self.devices[device].id.clone()),
+            confidence: person.state.confidence,
+        });
+        Snapshot {
+            version: VERSION,
+            access_points: access_points.collect(),
+            devices: self.devices.iter().map(|device| self.save_device(device, now)).collect(),
+            people: people.collect(),
+            house: SavedHouse {
+                state: self.house.state,
+                since_ms_ago: now.since(self.house.since),
+                emptying: self.house.empty_from.is_some(),
+            },
+            taken_ms_ago: 0,
+        }
+    }
+
+    fn save_device(&self, device: &Device, now: Moment) -> SavedDevice {
+        let memory = &device.memory;
+        let state = match &memory.state {
+            State::Undecided => SavedState::Undecided,
+            State::Present => SavedState::Present,
+            State::Fading(fading) => SavedState::Fading {
+                silence: self.save_silence(&fading.silence, now),
+                needed_ms: fading.needed_ms,
+                watched_ms: fading.watched_ms(&self.aps, &self.exits, &self.timing, now),
+                required: fading
+                    .required
+                    .iter()
+                    .map(|association| self.save_association(association))
+                    .collect(),
+            },
+            State::Absent(left) => SavedState::Absent {
+                left: left.as_ref().map(|left| (self.save_silence(&left.silence, now), left.watched_ms)),
+            },
+        };
+        let signal = memory.current().map(|claim| claim.signal).unwrap_or_default();
+        SavedDevice {
+            id: device.id.clone(),
+            state,
+            since_ms_ago: now.since(memory.since),
+            association: memory.association.as_ref().map(|association| self.save_association(association)),
+            signal_dbm: signal.last_dbm(),
+            falling: signal.is_falling(),
+            heard_ms_ago: memory.heard_at.map(|heard| now.since(heard)),
+            moved_ms_ago: memory.moved_at.map(|moved| now.since(moved)),
+            room: memory.rooms.room().map(|room| self.rooms[room].id.clone()),
+            room_since_ms_ago: now.since(memory.rooms.since()),
+            confidence: memory.rooms.confidence(),
+        }
+    }
+
+    fn save_silence(&self, silence: &Silence, now: Moment) -> SavedSilence {
+        SavedSilence {
+            ms_ago: now.since(silence.since),
+            association: self.save_association(&silence.association),
+            parting: silence.parting,
+            signal_dbm: silence.signal_dbm,
+            weak: silence.is_weak,
+            falling: silence.is_falling,
+        }
+    }
+
+    fn save_association(&self, association: &Association) -> SavedAssociation {
+        SavedAssociation {
+            ap: self.aps[association.ap.0 as usize].id.clone(),
+            bssid: association.bssid,
+            mac: association.mac,
+        }
+    }
+
+    /// Takes a snapshot over; what the setup no longer names is dropped.
+    pub(crate) fn restore(&mut self, snapshot: Snapshot, now: Moment) {
+        if snapshot.version != VERSION {
+            return;
+        }
+        // Ages are shifted for show by the time we did not run; durations of timers are not.
+        let shown = now.before(snapshot.taken_ms_ago);
+        for saved in snapshot.access_points {
+            let Some(ap) = self.ap_or_new(&saved.id, now) else { continue };
+            let identity = saved.node.zip(saved.boot).map(|(node, boot)| Identity { node, boot });
+            let last_live = saved.last_live_ms_ago.map(|ms| shown.before(ms));
+            self.ap_mut(ap).restore(identity, last_live);
+        }
+        for saved in snapshot.devices {
+            let Some(position) = self.devices.iter().position(|device| device.id == saved.id) else {
+                continue;
+            };
+            if let Some(memory) = self.restore_device(saved, shown, now) {
+                self.devices[position].memory = memory;
+            }
+        }
+        for saved in snapshot.people {
+            self.restore_person(saved, shown);
+        }
+        self.house.state = snapshot.house.state;
+        self.house.since = shown.before(snapshot.house.since_ms_ago);
+        self.house.empty_from = snapshot.house.emptying.then_some(now);
+        self.enlist();
+    }
+
+    fn restore_person(&mut self, saved: SavedPerson, shown: Moment) {
+        let room = self.position_of_room(saved.room.as_ref());
+        let devices = &self.devices;
+        let Some(person) = self.people.iter_mut().find(|person| person.id == saved.id) else { return };
+        let device =
+            person.devices.iter().copied().find(|device| Some(&devices[*device].id) == saved.device.as_ref());
+        person.state = PersonState {
+            home: match saved.home {
+                SavedHome::Home => Home::Home,
+                SavedHome::Away => Home::Away,
+                SavedHome::Undecided => Home::Undecided,
+            },
+            home_since: shown.before(saved.home_since_ms_ago),
+            since: shown.before(saved.since_ms_ago),
+            room,
+            device,
+            confidence: saved.confidence,
+            stale_since: None,
+        };
+    }
+
+    fn position_of_room(&self, id: Option<&Id>) -> Option<usize> {
+        let id = id?;
+        self.rooms.iter().position(|room| room.id == *id)
+    }
+
+    fn restore_association(&mut self, saved: &SavedAssociation, now: Moment) -> Option<Association> {
+        let ap = self.ap_or_new(&saved.ap, now)?;
+        Some(Association { ap, bssid: saved.bssid, mac: saved.mac })
+    }
+
+    fn restore_silence(&mut self, saved: &SavedSilence, shown: Moment, now: Moment) -> Option<Silence> {
+        Some(Silence {
+            since: shown.before(saved.ms_ago),
+            association: self.restore_association(&saved.association, now)?,
+            parting: saved.parting,
+            signal_dbm: saved.signal_dbm,
+            is_weak: saved.weak,
+            is_falling: saved.falling,
+        })
+    }
+
+    fn restore_device(&mut self, saved: SavedDevice, shown: Moment, now: Moment) -> Option<Memory> {
+        let association = match &saved.association {
+            Some(association) => Some(self.restore_association(association, now)?),
+            None => None,
+        };
+        let state = match saved.state {
+            SavedState::Undecided => State::Undecided,
+            SavedState::Present if association.is_some() => State::Present,
+            SavedState::Present => return None,
+            SavedState::Fading { silence, needed_ms, watched_ms, required } => {
+                let required =
+                    required.iter().filter_map(|saved| self.restore_association(saved, now)).collect();
+                let silence = self.restore_silence(&silence, shown, now)?;
+                State::Fading(Fading { silence, needed_ms, required, carried_ms: watched_ms, from: now })
+            }
+            SavedState::Absent { left: None } => State::Absent(None),
+            SavedState::Absent { left: Some((silence, watched_ms)) } => {
+                State::Absent(Some(Left { silence: self.restore_silence(&silence, shown, now)?, watched_ms }))
+            }
+        };
+        let mut memory = Memory::new(now);
+        memory.since = shown.before(saved.since_ms_ago);
+        memory.heard_at = saved.heard_ms_ago.map(|ms| shown.before(ms));
+        memory.moved_at = saved.moved_ms_ago.map(|ms| shown.before(ms));
+        let room = self.position_of_room(saved.room.as_ref());
+        memory.rooms = RoomEstimate::restored(room, shown.before(saved.room_since_ms_ago), saved.confidence);
+        if let (State::Present, Some(association)) = (&state, association) {
+            let mark = self.ap_mut(association.ap).mark;
+            let mut claim = Claim::new(association, mark);
+            claim.authorized = true;
+            claim.heard = memory.heard_at.map(|heard| (heard, heard));
+            claim.signal = Signal::restored(saved.signal_dbm, saved.falling);
+            memory.claims.push(claim);
+        }
+        memory.association = association;
+        memory.state = state;
+        Some(memory)
+    }
+}

@@ -1,0 +1,753 @@
+//! Who is home: one scenario for each way in which tools of this kind go wrong.
+
+mod harness;
+
+use harness::*;
+use whichroom_presence::output::{Effect, Home as At, Link};
+use whichroom_presence::{Engine, Moment};
+use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
+use whichroom_wire::{Change, State};
+
+#[test]
+fn restart_all_home() {
+    let mut house = House::lived_in();
+    for pause in [1, 20, 200] {
+        house.restart(pause);
+        assert_eq!(house.people_said().len(), 2, "everything is published anew");
+        for ap in ["kitchen", "bedroom", "garden"] {
+            house.deliver_retained(ap);
+        }
+        house.pass(10 * MINUTE);
+        house.assert_never_away();
+        assert!(house.moves().is_empty(), "{:?}", house.moves());
+        assert_eq!((house.room(0), house.room(1)), (Some("kitchen".into()), Some("bedroom".into())));
+        house.forget();
+    }
+}
+
+#[test]
+fn restart_away_stays_away() {
+    let mut house = House::ann_is_away();
+    house.restart(30);
+    house.pass(10 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    assert!(house.moves().is_empty());
+}
+
+#[test]
+fn restart_while_dozing() {
+    let mut house = House::lived_in();
+    house.doze("bedroom", BEN);
+    house.pass(20 * MINUTE);
+    // Its AP drops it: an interior AP's silence is weak evidence, and its timer must survive.
+    house.disconnect("bedroom", BEN, Change::InactiveDeauth);
+    house.pass(HOUR);
+    house.restart(60);
+    house.pass(HOUR + 50 * MINUTE);
+    house.assert_never_away();
+    house.pass(20 * MINUTE);
+    assert_eq!(house.homes(), [At::Home, At::Away], "two hours before, one after");
+}
+
+#[test]
+fn start_blind() {
+    let mut house = House::blank();
+    for ap in 0..3 {
+        house.aps[ap].on = false;
+    }
+    for ap in ["kitchen", "bedroom", "garden"] {
+        house.deliver_retained(ap);
+    }
+    house.pass(HOUR);
+    assert_eq!(house.homes(), [At::Undecided, At::Undecided], "nothing was said by anybody alive");
+    // All but one report: still nothing is decided away.
+    for ap in ["kitchen", "bedroom"] {
+        house.connect(ap);
+    }
+    house.associate("kitchen", 1, ANN, -50);
+    house.pass(HOUR);
+    assert_eq!(house.homes(), [At::Home, At::Undecided]);
+    house.connect("garden");
+    house.pass(60);
+    assert_eq!(house.homes(), [At::Home, At::Undecided], "not before it was watched for a while");
+    house.pass(2 * MINUTE);
+    assert_eq!(house.homes(), [At::Home, At::Away]);
+}
+
+#[test]
+fn exit_ap_dies() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -78);
+    house.pass(MINUTE);
+    house.cut_power("garden");
+    house.pass(20);
+    house.will("garden");
+    house.pass(6 * HOUR);
+    house.assert_never_away();
+    let ann = house.person(0);
+    assert!(ann.stale_since.is_some(), "it is said that nobody could tell");
+    assert_eq!(house.view().access_points[2].link, Link::Offline);
+}
+
+#[test]
+fn exit_ap_dies_and_returns() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -78);
+    house.pass(MINUTE);
+    house.cut_power("garden");
+    house.pass(10 * MINUTE);
+    house.reboot("garden", "boot-2");
+    house.pass(10 * MINUTE);
+    // It went with its AP: judged by sleep, not by the exit's short timer.
+    house.assert_never_away();
+    house.pass(3 * HOUR);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn total_outage_with_departing() {
+    let mut house = House::lived_in();
+    house.walk_out(ANN);
+    house.pass(60);
+    for ap in 0..3 {
+        house.aps[ap].on = false;
+    }
+    house.pass(HOUR);
+    for ap in 0..3 {
+        house.aps[ap].on = true;
+    }
+    house.pass(40);
+    assert_eq!(house.homes(), [At::Home, At::Home], "blind time is no absence");
+    house.pass(3 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn dozing_at_exit_ap() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.doze("garden", ANN);
+    house.pass(8 * HOUR);
+    house.assert_never_away();
+    assert_eq!(house.view().devices[0].state, DeviceState::Present, "listed and silent is asleep");
+}
+
+#[test]
+fn leaving_past_the_exit() {
+    let mut house = House::lived_in();
+    house.walk_out(ANN);
+    let left_at = house.now_ms;
+    house.pass(100);
+    assert_eq!(house.homes(), [At::Home, At::Home]);
+    house.pass(60);
+    let moved = house.moves().into_iter().find(|moved| moved.kind == MovedKind::Left).unwrap();
+    assert!((120_000..=155_000).contains(&(moved.at.as_ms() - left_at)), "{moved:?}");
+    let because = moved.because[0].to_string();
+    assert_eq!(
+        because,
+        "left Garden (leave frame, last signal -82 dBm, falling), silent for 2 min of watched time"
+    );
+    assert_eq!((moved.from_name.as_str(), moved.to_name.as_str()), ("Garden", "Away"));
+}
+
+#[test]
+fn leaving_past_an_interior_ap_takes_long() {
+    let mut house = House::lived_in();
+    house.disconnect("kitchen", ANN, Change::Deauth);
+    house.pass(2 * HOUR + 55 * MINUTE);
+    house.assert_never_away();
+    house.pass(10 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn strong_and_steady_at_the_exit_is_no_leaving() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -50);
+    house.pass(2 * MINUTE);
+    house.disconnect("garden", ANN, Change::InactiveDeauth);
+    house.pass(2 * HOUR);
+    house.assert_never_away();
+}
+
+#[test]
+fn poll_failure_is_no_leave_frame() {
+    // hostapd says "disassoc" along with "inactive-deauth": the phone said nothing.
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -50);
+    house.pass(2 * MINUTE);
+    let bssid = bss("garden", 1);
+    house.send_event("garden", ANN, bssid, Change::InactiveDeauth, 0);
+    house.disconnect("garden", ANN, Change::Disassoc);
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+    let because = house.person(0).because[0].to_string();
+    assert!(because.contains("did not answer a poll"), "{because}");
+}
+
+#[test]
+fn roam_trailing_disconnect() {
+    for delay in [1, 10, 60, 300] {
+        let mut house = House::lived_in();
+        house.roam("kitchen", "garden", 1, ANN, -60);
+        house.pass(MINUTE);
+        // Back inside; the old AP notices late, with a leave frame at the exit.
+        house.associate("kitchen", 1, ANN, -55);
+        house.doze("garden", ANN);
+        house.pass(delay);
+        house.disconnect("garden", ANN, Change::Disassoc);
+        house.pass(10 * MINUTE);
+        house.assert_never_away();
+        assert_eq!(house.view().devices[0].state, DeviceState::Present);
+        assert_eq!(house.view().devices[0].ap, Some(id("kitchen")));
+    }
+}
+
+#[test]
+fn reassoc_disassoc() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.forget();
+    let bssid = bss("garden", 1);
+    house.send_event("garden", ANN, bssid, Change::Disassoc, 0);
+    // A poll in between sees a station that is not authorised.
+    house.phone("garden", ANN).station.authorized = false;
+    house.send_table("garden");
+    house.pass(1);
+    house.send_event("garden", ANN, bssid, Change::Assoc { signal_dbm: Some(-80) }, 0);
+    house.phone("garden", ANN).station.authorized = true;
+    house.pass(1);
+    house.send_event("garden", ANN, bssid, Change::Authorized { auth_alg: None }, 0);
+    house.send_table("garden");
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+    let states = house.said.iter().filter_map(|(_, effect)| match effect {
+        Effect::Device(device) => Some(device.state),
+        _ => None,
+    });
+    assert!(states.into_iter().all(|state| state == DeviceState::Present), "it was there all the time");
+}
+
+#[test]
+fn band_hop() {
+    let mut house = House::lived_in();
+    for hop in 0..10 {
+        let (from, to) = (1 - hop % 2, hop % 2);
+        let old = bss("kitchen", from);
+        house.send_event("kitchen", ANN, old, Change::Disassoc, 0);
+        house.unlist("kitchen", ANN);
+        house.associate("kitchen", to, ANN, -55);
+        house.send_event("kitchen", ANN, old, Change::Deauth, 0);
+        house.pass(20);
+    }
+    assert!(house.people_said().is_empty(), "{:?}", house.people_said());
+    assert!(!house.said.iter().any(|(_, effect)| matches!(effect, Effect::Room(_) | Effect::House(_))));
+    assert_eq!(house.roams(), 10);
+}
+
+#[test]
+fn two_ssids_two_macs() {
+    let mut house = House::lived_in();
+    // The phone changes to the other network with its other address; the driver keeps the sleeping twin.
+    house.doze("kitchen", ANN);
+    house.pass(10);
+    house.associate("kitchen", 2, ANN_GUEST, -55);
+    house.pass(5 * MINUTE);
+    assert_eq!(house.view().devices[0].mac, Some(ANN_GUEST));
+    assert_eq!(house.view().house.guests, 0, "it is hers");
+    // It leaves by the exit with that address: the twin must not hold her.
+    house.associate("garden", 2, ANN_GUEST, -70);
+    house.ap("kitchen").phones.retain(|phone| phone.station.mac == ANN);
+    house.pass(MINUTE);
+    for dbm in [-74, -80, -84] {
+        house.signal("garden", ANN_GUEST, dbm);
+        house.pass(30);
+    }
+    house.disconnect("garden", ANN_GUEST, Change::Deauth);
+    house.pass(5 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn spoofed_probe() {
+    let mut house = House::ann_is_away();
+    let bssid = bss("garden", 1);
+    for _ in 0..20 {
+        house.send_event("garden", ANN, bssid, Change::Probe { signal_dbm: Some(-40) }, 0);
+        house.send_event("garden", ANN, bssid, Change::Assoc { signal_dbm: Some(-40) }, 0);
+        house.send_event("garden", ANN, bssid, Change::Deauth, 0);
+        house.send_event("garden", ANN, bssid, Change::KeyMismatch, 0);
+        // hostapd lists whoever asks; it is not authorised.
+        house.list("garden", 1, ANN, -40, true);
+        house.phone("garden", ANN).station.authorized = false;
+        house.pass(30);
+    }
+    assert!(house.people_said().is_empty());
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    house.unlist("garden", ANN);
+    house.associate("garden", 1, ANN, -70);
+    assert_eq!(house.homes(), [At::Home, At::Home], "the handshake brings her home at once");
+    assert_eq!(house.moves()[0].kind, MovedKind::Arrived);
+}
+
+#[test]
+fn forged_deauth() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    for _ in 0..100 {
+        house.send_event("garden", ANN, bss("garden", 1), Change::Deauth, 0);
+        house.pass(30);
+    }
+    house.assert_never_away();
+    house.pass(60);
+    assert_eq!(house.view().devices[0].state, DeviceState::Present);
+}
+
+#[test]
+fn phantom_station() {
+    let mut house = House::lived_in();
+    // It left, the driver lists it on and resets its inactive time every five minutes.
+    house.doze("kitchen", ANN);
+    for _ in 0..(11 * 12) {
+        house.pass(5 * MINUTE);
+        house.phone("kitchen", ANN).inactive_ms = 0;
+    }
+    house.assert_never_away();
+    for _ in 0..(2 * 12) {
+        house.pass(5 * MINUTE);
+        house.phone("kitchen", ANN).inactive_ms = 0;
+    }
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    let because = house.person(0).because[0].to_string();
+    assert!(because.contains("listed, but no longer received"), "{because}");
+    house.phone("kitchen", ANN).awake = true;
+    house.pass(MINUTE);
+    assert_eq!(house.homes(), [At::Home, At::Home], "received again: it was no phantom");
+}
+
+#[test]
+fn phantom_brings_nobody_home() {
+    let mut house = House::ann_is_away();
+    house.list("kitchen", 1, ANN, -50, false);
+    house.phone("kitchen", ANN).station.connected_s = Some(9999);
+    for _ in 0..60 {
+        house.pass(5 * MINUTE);
+        house.phone("kitchen", ANN).inactive_ms = 0;
+    }
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn dead_ap_retained() {
+    let mut house = House::lived_in();
+    house.cut_power("kitchen");
+    house.pass(2 * HOUR);
+    house.restart(10);
+    house.deliver_retained("kitchen");
+    house.pass(HOUR);
+    house.assert_never_away();
+    assert!(house.person(0).stale_since.is_some());
+    assert!(
+        house.problems().iter().any(|text| text.contains("cannot decide: Kitchen offline")),
+        "{:?}",
+        house.problems()
+    );
+    // It comes home by another AP: nothing is stale any more.
+    house.associate("bedroom", 0, ANN, -60);
+    assert_eq!(house.person(0).stale_since, None);
+    house.pass(5 * MINUTE);
+    assert_eq!(house.person(0).room, Some(id("bedroom")));
+}
+
+#[test]
+fn exit_ap_gone_for_good() {
+    let mut house = House::lived_in();
+    house.cut_power("garden");
+    house.pass(29 * MINUTE);
+    assert!(house.problems().is_empty());
+    house.pass(3 * MINUTE);
+    assert_eq!(house.problems(), ["cannot decide: Garden offline; check its power, network and agent"]);
+    house.disconnect("kitchen", ANN, Change::Deauth);
+    house.pass(22 * HOUR);
+    house.assert_never_away();
+    house.pass(3 * HOUR);
+    // A day is over: decisions are made without it. What was watched by the others counts.
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    house.ap("garden").on = true;
+    house.pass(MINUTE);
+    assert!(house.problems().is_empty(), "{:?}", house.problems());
+}
+
+#[test]
+fn wifi_reload() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -78);
+    house.pass(MINUTE);
+    for _ in 0..2 {
+        house.ap("garden").disabled = vec![0, 1, 2];
+        house.send_radios("garden");
+        house.unlist("garden", ANN);
+        house.send_event("garden", ANN, bss("garden", 1), Change::Left, 0);
+        house.send_table("garden");
+        house.pass(5);
+        house.ap("garden").disabled.clear();
+        house.send_radios("garden");
+        house.pass(5);
+    }
+    house.pass(20 * MINUTE);
+    house.assert_never_away();
+    let because = house.person(0).because[0].to_string();
+    assert!(because.contains("its network went down"), "{because}");
+}
+
+#[test]
+fn dfs_cac() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -78);
+    house.pass(MINUTE);
+    // The station is told to go first, the radar wait is known a moment later.
+    house.disconnect("garden", ANN, Change::LocalDeauth);
+    house.pass(10);
+    house.ap("garden").disabled = vec![1];
+    house.send_radios("garden");
+    house.pass(HOUR);
+    house.assert_never_away();
+    house.ap("garden").disabled.clear();
+    house.send_radios("garden");
+    house.associate("garden", 1, ANN, -70);
+    house.pass(MINUTE);
+    assert_eq!(house.view().devices[0].state, DeviceState::Present);
+}
+
+#[test]
+fn all_zero_tables() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.associate("garden", 0, STRANGER, -60);
+    house.pass(MINUTE);
+    let kept = house.ap("garden").phones.clone();
+    house.ap("garden").phones.clear();
+    house.send_table("garden");
+    house.pass(5);
+    house.ap("garden").phones = kept;
+    house.forget();
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+    assert!(house.people_said().is_empty());
+    // Empty again and again: then it is so.
+    house.ap("garden").phones.clear();
+    house.pass(MINUTE + 4);
+    assert_eq!(house.view().devices[0].state, DeviceState::Fading);
+}
+
+#[test]
+fn late_will() {
+    let mut house = House::lived_in();
+    let bytes = house.status_bytes("garden", State::Offline);
+    house.reboot("garden", "boot-2");
+    house.pass(5);
+    house.publish("ap/garden/status", &bytes, false);
+    assert_eq!(house.view().access_points[2].link, Link::Reporting, "the end of an earlier boot");
+    house.will("garden");
+    assert_eq!(house.view().access_points[2].link, Link::Offline);
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+}
+
+#[test]
+fn ap_renamed_twice() {
+    let mut house = House::lived_in();
+    house.reboot("garden", "boot-2");
+    house.reboot("garden", "boot-3");
+    assert_eq!(house.view().access_points[2].duplicates, 0, "same node: a restart");
+    // Another box says that it is the garden's: refused while the first lives.
+    let (node, boot) = (house.ap("garden").node.clone(), house.ap("garden").boot.clone());
+    house.pass(10);
+    for _ in 0..3 {
+        house.ap("garden").node = "node-other".to_owned();
+        house.ap("garden").boot = "boot-x".to_owned();
+        house.ap("garden").phones.clear();
+        house.associate("garden", 1, ANN, -50);
+        house.ap("garden").phones.clear();
+        house.ap("garden").node = node.clone();
+        house.ap("garden").boot = boot.clone();
+        house.pass(30);
+    }
+    let garden = &house.view().access_points[2];
+    assert_eq!((garden.link, garden.duplicates), (Link::Reporting, 9));
+    assert_eq!(house.room(0), Some("kitchen".into()), "its messages change nothing");
+    assert!(
+        house.problems()[0].contains("two access points call themselves garden"),
+        "{:?}",
+        house.problems()
+    );
+    house.pass(10 * MINUTE);
+    assert!(house.problems().is_empty());
+    house.assert_never_away();
+}
+
+#[test]
+fn clean_stop() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -78);
+    house.pass(MINUTE);
+    // An agent that stops says so itself; its AP goes on serving stations that nobody sees.
+    house.will("garden");
+    house.ap("garden").on = false;
+    assert_eq!(house.view().access_points[2].link, Link::Offline);
+    assert!(house.people_said().iter().any(|person| person.stale_since.is_some()), "said at once");
+    house.pass(HOUR);
+    house.assert_never_away();
+    // What the broker kept of it is no proof of life.
+    house.deliver_retained("garden");
+    assert_eq!(house.view().access_points[2].link, Link::Offline);
+    house.connect("garden");
+    assert_eq!(house.view().access_points[2].link, Link::Reporting);
+    assert_eq!(house.person(0).stale_since, None);
+}
+
+#[test]
+fn broker_restart() {
+    let mut house = House::lived_in();
+    house.walk_out(ANN);
+    house.pass(60);
+    house.engine.handle_broker(false, house.now());
+    for ap in 0..3 {
+        house.aps[ap].on = false;
+    }
+    house.pass(40);
+    house.forget();
+    house.engine.handle_broker(true, house.now());
+    house.engine.publish_all();
+    house.tick();
+    let kinds: Vec<&str> = house
+        .said
+        .iter()
+        .filter_map(|(_, effect)| match effect {
+            Effect::Room(_) => Some("room"),
+            Effect::Device(_) => Some("device"),
+            Effect::Person(_) => Some("person"),
+            Effect::House(_) => Some("house"),
+            _ => None,
+        })
+        .collect();
+    let order = |kind: &str| kinds.iter().filter(|known| **known == kind).count();
+    assert_eq!((order("room"), order("device"), order("person")), (3, 3, 2));
+    assert_eq!(kinds.last(), Some(&"house"));
+    for ap in ["kitchen", "bedroom", "garden"] {
+        house.deliver_retained(ap);
+        house.ap(ap).on = true;
+    }
+    // 60 s were watched before, nothing during the outage.
+    house.pass(50);
+    assert_eq!(house.homes(), [At::Home, At::Home]);
+    house.pass(2 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn one_slow_ap() {
+    let mut house = House::lived_in();
+    house.ap("bedroom").on = false;
+    // The bedroom's messages arrive 40 s late; nobody else waits for them.
+    let old = house.table_bytes("bedroom");
+    house.pass(40);
+    house.publish("ap/bedroom/stations", &old, false);
+    let before = house.now_ms;
+    house.associate("garden", 1, ANN, -60);
+    assert_eq!(house.now_ms, before);
+    assert_eq!(house.view().devices[0].ap, Some(id("garden")));
+    // What was true 40 s ago there does not undo what is true here.
+    house.send_event("bedroom", ANN, bss("bedroom", 1), Change::Authorized { auth_alg: None }, 40_000);
+    assert_eq!(house.view().devices[0].ap, Some(id("garden")));
+    house.pass(5 * MINUTE);
+    house.assert_never_away();
+}
+
+#[test]
+fn clock_step() {
+    // An AP's clock runs wrong or steps: no message says what time it is.
+    let mut house = House::lived_in();
+    house.ap("garden").booted_at -= 210_000;
+    house.roam("kitchen", "garden", 1, ANN, -78);
+    house.pass(5 * MINUTE);
+    house.ap("garden").booted_at += 100_000;
+    house.pass(5 * MINUTE);
+    house.assert_never_away();
+    // Ages in the future, or older than anything.
+    for age_ms in [u64::MAX, 0] {
+        house.send_event("garden", ANN, bss("garden", 1), Change::Probe { signal_dbm: Some(-50) }, age_ms);
+    }
+    house.pass(MINUTE);
+    house.assert_never_away();
+}
+
+#[test]
+fn lost_message() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.ap("garden").seq += 1;
+    // After a gap a departure waits for the table, which still lists her.
+    house.send_event("garden", ANN, bss("garden", 1), Change::Deauth, 0);
+    house.send_table("garden");
+    assert_eq!(house.view().access_points[2].gaps, 1);
+    house.forget();
+    house.pass(10 * MINUTE);
+    assert!(house.people_said().is_empty());
+    // What the table includes is no news.
+    let bytes = {
+        house.send_event("garden", BEN, bss("garden", 1), Change::KeyMismatch, 0);
+        let stamp = house.stamp("garden");
+        let what =
+            whichroom_wire::EventWhat::Station { mac: ANN, bssid: bss("garden", 1), change: Change::Deauth };
+        let seq = house.ap("garden").seq;
+        let events = vec![whichroom_wire::Event { age_ms: 0, what }];
+        whichroom_wire::encode(&stamp, &whichroom_wire::Events { seq, events })
+    };
+    house.publish("ap/garden/events", &bytes, false);
+    house.pass(10);
+    assert_eq!(house.view().devices[0].state, DeviceState::Present);
+}
+
+#[test]
+fn silent_subscription() {
+    // No notification ever comes: tables alone must do.
+    let mut house = House::ann_is_away();
+    house.list("kitchen", 1, ANN, -55, true);
+    house.pass(70);
+    assert_eq!(house.homes(), [At::Home, At::Home]);
+    house.unlist("kitchen", ANN);
+    house.list("garden", 1, ANN, -79, true);
+    house.pass(2 * MINUTE);
+    assert_eq!(house.view().devices[0].ap, Some(id("garden")));
+    house.unlist("garden", ANN);
+    house.pass(5 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+}
+
+#[test]
+fn house_is_empty_late_rather_than_wrong() {
+    let mut house = House::ann_is_away();
+    house.walk_out(BEN);
+    let mut emptied = None;
+    for _ in 0..400 {
+        house.pass(1);
+        let view = house.view();
+        if view.house.state == HouseState::Empty {
+            emptied.get_or_insert((house.now_ms, view.people[1].home_since.as_ms()));
+        }
+    }
+    let (empty_at, away_at) = emptied.unwrap();
+    assert!((60_000..62_000).contains(&(empty_at - away_at)));
+    house.restart(5);
+    assert_eq!(house.view().house.state, HouseState::Empty);
+    house.associate("garden", 1, BEN, -70);
+    assert_eq!(house.view().house.state, HouseState::Occupied, "at once");
+}
+
+#[test]
+fn guests_are_counted() {
+    let mut house = House::lived_in();
+    house.associate("kitchen", 2, STRANGER, -60);
+    assert_eq!(house.view().house.guests, 1);
+    assert_eq!(house.view().unknown[0].ssid.as_deref(), Some("guests"));
+    house.associate("kitchen", 1, bss("garden", 0), -60);
+    assert_eq!(house.view().unknown.len(), 1, "another AP is no stranger");
+    house.unlist("kitchen", STRANGER);
+    house.pass(MINUTE);
+    assert_eq!(house.view().house.guests, 0);
+}
+
+#[test]
+fn newer_schema_is_not_reporting() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.ap("garden").on = false;
+    let payload = br#"{"schema":2,"boot":"boot-1","node":"node-garden","sent_ms":1,"stations":{}}"#;
+    for _ in 0..120 {
+        house.publish("ap/garden/stations", payload, false);
+        house.pass(10);
+    }
+    house.assert_never_away();
+    let garden = &house.view().access_points[2];
+    assert_eq!((garden.link, garden.rejected), (Link::TooNew, 120));
+}
+
+#[test]
+fn unconfigured_ap_brings_its_room() {
+    let mut house = House::lived_in();
+    let status = house.status_bytes("kitchen", State::Online);
+    house.publish("ap/living-room/status", &status, false);
+    let Effect::NewRoom(room) = &house.said[0].1 else { panic!("{:?}", house.said) };
+    assert_eq!((room.id.as_str(), room.name.as_str()), ("living-room", "Living room"));
+    assert_eq!(house.view().access_points[3].link, Link::Reporting);
+}
+
+#[test]
+fn setup_change_keeps_state() {
+    let mut house = House::ann_is_away();
+    let mut setup = setup();
+    setup.people.swap(0, 1);
+    setup.access_points.reverse();
+    setup.people[1].name = "Anna".to_owned();
+    house.engine.handle_setup(setup.clone(), house.now());
+    house.setup = setup;
+    house.tick();
+    assert_eq!(house.homes(), [At::Home, At::Away]);
+    assert_eq!(house.room(0), Some("bedroom".into()));
+    house.pass(10 * MINUTE);
+    assert_eq!(house.homes(), [At::Home, At::Away]);
+    assert!(house.moves().is_empty());
+    house.associate("garden", 1, ANN, -70);
+    assert_eq!(house.homes(), [At::Home, At::Home]);
+}
+
+#[test]
+fn home_only_names_no_place() {
+    let mut setup = setup();
+    setup.people[0].detail = whichroom_presence::setup::Detail::HomeOnly;
+    let mut house = House::with(setup);
+    house.all_on();
+    house.associate("kitchen", 1, ANN, -55);
+    house.pass(5 * MINUTE);
+    house.walk_out(ANN);
+    house.pass(10 * MINUTE);
+    let places = ["Kitchen", "Garden", "Bedroom", "kitchen", "garden"];
+    for person in house.people_said().iter().filter(|person| person.name == "Ann") {
+        assert_eq!((person.room.as_ref(), person.room_name.as_ref()), (None, None));
+        for because in &person.because {
+            assert!(!places.iter().any(|place| because.0.contains(place)), "{because}");
+        }
+    }
+    let moved = house.moves().into_iter().next_back().unwrap();
+    assert_eq!((moved.from_name.as_str(), moved.to_name.as_str()), ("Home", "Away"));
+    for (_, effect) in &house.said {
+        if let Effect::Device(device) = effect {
+            assert!(device.id != id("ann-phone") || (device.ap.is_none() && device.room.is_none()));
+        }
+    }
+}
+
+#[test]
+fn ages_of_kept_events() {
+    // The agent was cut off: its table comes first, then what happened meanwhile. History brings nobody home.
+    let mut house = House::ann_is_away();
+    house.send_table("garden");
+    house.send_event("garden", ANN, bss("garden", 1), Change::Authorized { auth_alg: None }, 600_000);
+    house.send_event("garden", ANN, bss("garden", 1), Change::Deauth, 500_000);
+    house.pass(10);
+    assert!(house.people_said().is_empty());
+}
+
+#[test]
+fn nobody_configured_is_no_empty_house() {
+    let mut engine = Engine::new(whichroom_presence::setup::Setup::default(), None, Moment::from_ms(0));
+    engine.publish_all();
+    engine.handle_timeout(Moment::from_ms(3_600_000));
+    assert_eq!(engine.view(Moment::from_ms(3_600_000)).house.state, HouseState::Undecided);
+}

@@ -1,0 +1,182 @@
+//! In which room: one scenario for each way in which tools of this kind go wrong.
+
+mod harness;
+
+use harness::*;
+use whichroom_presence::output::Effect;
+use whichroom_wire::Change;
+use whichroom_wire::aggregator::MovedKind;
+
+#[test]
+fn one_db_flicker() {
+    let mut house = House::lived_in();
+    let (kitchen, bedroom) = (bss("kitchen", 1), bss("bedroom", 1));
+    for poll in 0..60i8 {
+        let step = poll % 2;
+        house.signal("kitchen", ANN, -60 - step);
+        house.send_event("kitchen", ANN, kitchen, Change::Probe { signal_dbm: Some(-60 - step) }, 0);
+        house.send_event("bedroom", ANN, bedroom, Change::Probe { signal_dbm: Some(-61 + step) }, 0);
+        house.pass(5);
+    }
+    assert!(house.moves().is_empty(), "{:?}", house.moves());
+}
+
+#[test]
+fn one_db_flicker_between_listings() {
+    // Both APs list the phone and both hear it by turns: associations tell, not signals.
+    let mut house = House::lived_in();
+    house.list("bedroom", 1, ANN, -55, false);
+    for poll in 0..60i8 {
+        house.signal("kitchen", ANN, -55 - poll % 2);
+        house.signal("bedroom", ANN, -56 + poll % 2);
+        house.pass(5);
+    }
+    assert!(house.moves().is_empty(), "{:?}", house.moves());
+}
+
+#[test]
+fn stale_association() {
+    let mut house = House::lived_in();
+    // The kitchen keeps listing the phone with a strong frozen signal for five minutes.
+    house.signal("kitchen", ANN, -35);
+    house.pass(MINUTE);
+    house.doze("kitchen", ANN);
+    house.associate("bedroom", 0, ANN, -70);
+    house.pass(20);
+    assert_eq!(house.room(0), Some("bedroom".into()));
+    house.pass(5 * MINUTE);
+    house.unlist("kitchen", ANN);
+    house.pass(5 * MINUTE);
+    assert_eq!(house.moves().len(), 1, "{:?}", house.moves());
+    house.assert_never_away();
+}
+
+#[test]
+fn same_rssi_roam() {
+    // Equal signals on both; only the inactive times and counters tell. No event comes.
+    let mut house = House::lived_in();
+    house.pass(MINUTE);
+    house.list("garden", 1, ANN, -55, true);
+    house.phone("garden", ANN).station.connected_s = None;
+    house.doze("kitchen", ANN);
+    house.pass(5 * MINUTE);
+    assert_eq!(house.room(0), Some("garden".into()));
+    assert_eq!(house.moves().len(), 1, "{:?}", house.moves());
+    assert_eq!(house.roams(), 1);
+}
+
+#[test]
+fn bouncing_phone() {
+    let mut house = House::lived_in();
+    for bounce in 0..161u32 {
+        let (from, to) = if bounce % 2 == 0 { ("kitchen", "bedroom") } else { ("bedroom", "kitchen") };
+        house.roam(from, to, 1, ANN, -62);
+        house.pass(u64::from(bounce % 3) + 1);
+    }
+    house.pass(MINUTE);
+    let changes = house.moves().iter().filter(|moved| moved.kind == MovedKind::ChangedRoom).count();
+    assert!(changes <= 1, "{changes} changes of room");
+    assert_eq!(house.roams(), 161, "each is a roam all the same");
+    house.assert_never_away();
+}
+
+#[test]
+fn asleep_in_bedroom() {
+    let mut house = House::lived_in();
+    house.doze("bedroom", BEN);
+    let heard = house.view().devices[1].last_heard;
+    house.pass(8 * HOUR);
+    assert!(house.moves().is_empty());
+    assert_eq!(house.room(1), Some("bedroom".into()));
+    let device = &house.view().devices[1];
+    let age_ms = house.now().since(device.last_heard.unwrap());
+    assert!(age_ms >= 8 * HOUR * 1000 - 60_000, "its age is known: {age_ms} ms");
+    assert!(device.last_heard >= heard);
+}
+
+#[test]
+fn walking_is_followed() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "bedroom", 1, ANN, -55);
+    house.pass(10);
+    assert_eq!(house.room(0), Some("bedroom".into()), "within ten seconds");
+    house.pass(MINUTE);
+    house.roam("bedroom", "garden", 0, ANN, -60);
+    house.pass(10);
+    assert_eq!(house.room(0), Some("garden".into()));
+    let moved = &house.moves()[1];
+    assert_eq!((moved.from_name.as_str(), moved.to_name.as_str()), ("Bedroom", "Garden"));
+    let people = |id: &str| {
+        let rooms = house.said.iter().filter_map(|(_, effect)| match effect {
+            Effect::Room(room) if room.id.as_str() == id => Some(room.people.clone()),
+            _ => None,
+        });
+        rooms.last().unwrap()
+    };
+    assert_eq!(
+        (people("kitchen"), people("bedroom"), people("garden")),
+        (vec![], vec!["Ben".into()], vec!["Ann".into()])
+    );
+}
+
+#[test]
+fn a_roam_is_said_at_once() {
+    let mut house = House::lived_in();
+    house.associate("garden", 1, ANN, -60);
+    let roamed = house.said.iter().position(|(_, effect)| matches!(effect, Effect::Roamed(_))).unwrap();
+    let Effect::Roamed(roamed) = &house.said[roamed].1 else { unreachable!() };
+    assert_eq!((roamed.from_ap.as_str(), roamed.to_ap.as_str()), ("kitchen", "garden"));
+    let device = house.said.iter().find_map(|(at, effect)| match effect {
+        Effect::Device(device) => Some((*at, device.ap.clone())),
+        _ => None,
+    });
+    assert_eq!(device, Some((house.now_ms, Some(id("garden")))));
+}
+
+#[test]
+fn two_devices() {
+    let mut house = House::lived_in();
+    house.associate("bedroom", 0, BEN_WATCH, -50);
+    house.pass(5 * MINUTE);
+    // The phone moves with him, the watch lies there.
+    house.roam("bedroom", "kitchen", 1, BEN, -55);
+    house.pass(2 * MINUTE);
+    assert_eq!(house.room(1), Some("kitchen".into()));
+    let ben = house.person(1);
+    assert_eq!(ben.device, Some(id("ben-phone")));
+    assert!(ben.because[0].0.starts_with("ben-phone: connected to Kitchen"), "{:?}", ben.because);
+    house.pass(10 * MINUTE);
+    assert_eq!(house.moves().len(), 1, "{:?}", house.moves());
+}
+
+#[test]
+fn departed_device_attributes() {
+    let mut house = House::lived_in();
+    house.associate("bedroom", 0, BEN_WATCH, -50);
+    house.pass(MINUTE);
+    house.walk_out(BEN);
+    house.pass(30);
+    // The phone is on its way out and still keeps him home; the watch is what is there.
+    let ben = house.person(1);
+    assert_eq!(ben.device, Some(id("ben-watch")));
+    assert!(ben.because.iter().all(|because| !because.0.contains("Garden")), "{:?}", ben.because);
+    house.pass(5 * MINUTE);
+    let ben = house.person(1);
+    assert_eq!(
+        ben.home,
+        whichroom_presence::output::Home::Away,
+        "a watch that only counts for the room holds nobody"
+    );
+    assert_eq!((ben.device, ben.room), (Some(id("ben-phone")), None));
+}
+
+#[test]
+fn signal_alone_is_said_rarely() {
+    let mut house = House::lived_in();
+    for second in 0..600i32 {
+        house.signal("kitchen", ANN, if second % 20 < 10 { -50 } else { -62 });
+        house.pass(1);
+    }
+    let said = house.said.iter().filter(|(_, effect)| matches!(effect, Effect::Device(_))).count();
+    assert!((1..=20).contains(&said), "{said} in ten minutes");
+}
