@@ -206,7 +206,7 @@ impl Core {
             Slot::Stations => {
                 encode(&stamp, &Stations { seq: self.seq, stations: self.table.stations(now_ms) })
             }
-            Slot::Radios => encode(&stamp, &Radios { radios: self.radios() }),
+            Slot::Radios => encode(&stamp, &Radios { radios: self.collector.radios() }),
             Slot::Hosts => encode(&stamp, &Hosts { hosts: self.hosts.clone() }),
             Slot::Events => encode(&stamp, &Events { seq: self.seq + 1, events: self.outbox.events(now_ms) }),
         }
@@ -230,15 +230,6 @@ impl Core {
             release: self.config.release.clone(),
             problems,
         }
-    }
-
-    fn radios(&self) -> Vec<Radio> {
-        let mut radios = self.collector.radios();
-        for radio in &mut radios {
-            let seen = radio.bssid.is_some_and(|bssid| self.table.has_rrm(bssid));
-            radio.rrm = radio.rrm.or(seen.then_some(true));
-        }
-        radios
     }
 
     /// What it would publish now, each with its name, and whether it has asked for everything there is to know.
@@ -488,7 +479,7 @@ impl Core {
 
     /// Wants radios and status to be sent where they changed.
     fn compare(&mut self) {
-        let mut radios = self.radios();
+        let mut radios = self.collector.radios();
         for radio in &mut radios {
             // These change all the time, and the next message in five minutes has them.
             (radio.utilization_permille, radio.noise_dbm) = (None, None);

@@ -16,6 +16,9 @@ const SIGNAL_STEP_DB: u8 = 2;
 /// After an association the key handshake takes this long at most; until then polls look for its end.
 const HANDSHAKE_MS: u64 = 5_000;
 
+/// A BSS that came back after a reload lists nobody yet: who was there is kept this long.
+const RETURN_MS: u64 = 30_000;
+
 /// BSSID first, so that a BSS is a range.
 type Key = (Mac, Mac);
 
@@ -32,6 +35,8 @@ struct Entry {
     since_ms: u64,
     /// A notification said that it leaves: its absence is no news.
     leaving: bool,
+    /// Its BSS went and came back without it, and until then it may follow.
+    awaited_until_ms: Option<u64>,
     /// `iwinfo` was asked about the silence it is in.
     silence_confirmed: bool,
     told_signal_dbm: Option<i8>,
@@ -61,6 +66,7 @@ impl Entry {
             connected_ms: None,
             since_ms: now_ms,
             leaving: false,
+            awaited_until_ms: None,
             silence_confirmed: false,
             told_signal_dbm: None,
             told_step: 0,
@@ -89,6 +95,7 @@ impl Entry {
         self.rx_bytes = client.rx_bytes.or(self.rx_bytes);
         self.rrm = client.rrm.or(self.rrm);
         self.leaving = false;
+        self.awaited_until_ms = None;
     }
 
     fn join(&mut self, other: &Associated, now_ms: u64) {
@@ -151,7 +158,7 @@ fn range(bssid: Mac) -> std::ops::RangeInclusive<Key> {
 
 impl Table {
     /// Takes a poll of a BSS and gives what is news. The first poll of a BSS that just came up is `quiet`: the
-    /// table says it all, and who is missing went with the BSS.
+    /// table says it all, and who is missing went with the BSS and is waited for.
     pub(crate) fn handle_clients(
         &mut self,
         bssid: Mac,
@@ -159,7 +166,7 @@ impl Table {
         quiet: bool,
         now_ms: u64,
     ) -> Vec<EventWhat> {
-        let mut news = self.handle_absent(bssid, clients, quiet);
+        let mut news = self.handle_absent(bssid, clients, quiet, now_ms);
         for client in clients {
             news.extend(
                 self.handle_client(bssid, client, quiet, now_ms)
@@ -169,15 +176,29 @@ impl Table {
         news
     }
 
-    fn handle_absent(&mut self, bssid: Mac, clients: &[Client], quiet: bool) -> Vec<EventWhat> {
+    fn handle_absent(&mut self, bssid: Mac, clients: &[Client], quiet: bool, now_ms: u64) -> Vec<EventWhat> {
         let mut listed: Vec<Mac> = clients.iter().map(|client| client.mac).collect();
         listed.sort_unstable();
-        let absent = |key: &Key| listed.binary_search(&key.1).is_err();
-        let gone: Vec<Key> = self.entries.range(range(bssid)).map(|(key, _)| *key).filter(absent).collect();
+        let mut gone = Vec::new();
+        for (key, entry) in self.entries.range_mut(range(bssid)) {
+            if listed.binary_search(&key.1).is_ok() {
+                continue;
+            }
+            if quiet {
+                entry.awaited_until_ms = Some(now_ms + RETURN_MS);
+            }
+            if entry.awaited_until_ms.is_none_or(|until_ms| until_ms <= now_ms) {
+                gone.push(*key);
+            }
+        }
         let mut news = Vec::new();
         for key in gone {
             self.changed = true;
-            if self.entries.remove(&key).is_some_and(|entry| !entry.leaving) && !quiet {
+            let told = self
+                .entries
+                .remove(&key)
+                .is_none_or(|entry| entry.leaving || entry.awaited_until_ms.is_some());
+            if !told {
                 news.push(event(bssid, key.1, Change::Left));
             }
         }
@@ -318,11 +339,6 @@ impl Table {
         known
             .map(|((bssid, _), entry)| (*bssid, entry.rrm, entry.inactive_ms(now_ms)))
             .min_by_key(|(_, _, inactive_ms)| inactive_ms.unwrap_or(u64::MAX))
-    }
-
-    /// Whether a station of the BSS has 802.11k capabilities, which it has only where the BSS has them on.
-    pub(crate) fn has_rrm(&self, bssid: Mac) -> bool {
-        self.entries.range(range(bssid)).any(|(_, entry)| entry.rrm.is_some_and(|octet| octet != 0))
     }
 
     /// The table as it is published.
@@ -489,8 +505,22 @@ mod tests {
     #[test]
     fn wifi_reload_takes_no_station_with_it() {
         let mut table = polled();
+        table.take_changed();
         assert_eq!(kinds(&table.handle_clients(BSS, &[], true, 10_000)), [""; 0]);
-        assert!(table.stations(10_000).is_empty());
+        assert_eq!(kinds(&table.handle_clients(BSS, &[], true, 20_000)), [""; 0]);
+        assert_eq!(kinds(&table.handle_clients(BSS, &[client(true, -50, 7)], false, 40_000)), [""; 0]);
+        assert!(!table.take_changed());
+        assert_eq!(kinds(&table.handle_clients(BSS, &[], false, 45_000)), ["left"]);
+    }
+
+    #[test]
+    fn who_does_not_return_after_a_reload_leaves_without_an_event() {
+        let mut table = polled();
+        table.handle_clients(BSS, &[], true, 10_000);
+        table.handle_clients(BSS, &[], false, 39_000);
+        assert_eq!(table.stations(39_000).len(), 1);
+        assert_eq!(kinds(&table.handle_clients(BSS, &[], false, 40_000)), [""; 0]);
+        assert!(table.stations(40_000).is_empty());
     }
 
     #[test]

@@ -83,7 +83,11 @@ pub(super) struct Bss {
     /// What is wrong with it, in words.
     pub(super) problem: Option<String>,
     pub(super) flaws: u32,
+    /// hostapd's answer was read at some time.
+    pub(super) answered: bool,
     pub(super) ft_seen: bool,
+    /// A station has 802.11k capabilities, which it has only where the BSS has them on.
+    pub(super) rrm_seen: bool,
     pub(super) status: BssStatus,
     pub(super) info: Info,
     pub(super) ask_clients: Question,
@@ -104,7 +108,9 @@ impl Bss {
             failures: 0,
             problem: None,
             flaws: 0,
+            answered: false,
             ft_seen: false,
+            rrm_seen: false,
             status: BssStatus::default(),
             info: Info::default(),
             ask_clients: Question::new(interval_ms, now_ms),
@@ -193,7 +199,7 @@ impl Bss {
             noise_dbm: self.info.noise_dbm,
             utilization_permille: self.status.utilization_permille,
             ft: self.ft_seen.then_some(true),
-            rrm: self.status.rrm_seen.then_some(true),
+            rrm: (self.rrm_seen || self.status.rrm_seen).then_some(true),
             btm: self.status.btm_seen.then_some(true),
         }
     }

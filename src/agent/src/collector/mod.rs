@@ -213,9 +213,6 @@ impl Collector {
             bss.vanish(now_ms);
             bss.own = None;
         }
-        if self.failing.as_ref().is_none_or(|(_, before)| before != why) {
-            log::warn!("ubus: {why}; trying again each second");
-        }
         let since_ms = self.failing.take().map_or(now_ms, |(since_ms, _)| since_ms);
         self.failing.insert((since_ms, why.to_owned())).clone()
     }
@@ -595,7 +592,9 @@ impl Collector {
         if bss.succeeded() {
             log::info!("{path} answers again");
         }
+        bss.answered = true;
         bss.flaws = clients.flaws;
+        bss.rrm_seen |= clients.clients.iter().any(|client| client.rrm.is_some_and(|octet| octet != 0));
         let Some(bssid) = bss.bssid() else { return };
         let quiet = !std::mem::replace(&mut bss.polled, true);
         self.observations.push_back(Observation::Clients { bssid, clients: clients.clients, quiet });
@@ -771,7 +770,7 @@ impl Collector {
 
     /// What is read, best first.
     pub(crate) fn sources(&self) -> Vec<&'static str> {
-        let hostapd = self.bss.values().any(|bss| bss.polled);
+        let hostapd = self.failing.is_none() && self.bss.values().any(|bss| bss.answered && !bss.is_silent());
         [
             ("hostapd", hostapd),
             ("iwinfo", self.iwinfo_works && self.iwinfo.is_some()),
