@@ -127,6 +127,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5_000))]
         /// Who may only have `outer` never gets what `outer` does not match.
         #[test]
         fn covering_is_about_matching(
@@ -134,8 +135,7 @@ mod tests {
             filter in "([ab+]/){0,2}[ab+#]",
             topic in "([ab]/){0,3}[ab]",
         ) {
-            prop_assume!(covers(&outer, &filter) && matches(&filter, &topic));
-            prop_assert!(matches(&outer, &topic));
+            prop_assert!(!covers(&outer, &filter) || !matches(&filter, &topic) || matches(&outer, &topic));
         }
     }
 }

@@ -16,20 +16,34 @@ use crate::message::Message;
 /// More properties than anybody needs; each costs much more memory than its few bytes on the wire.
 const PROPERTIES_MAX: usize = 64;
 
+/// CONNECT, which has no flags.
+const FIRST_BYTE: u8 = 0x10;
+
 /// Cuts a connection's bytes into packets.
 pub(crate) struct Decoder {
     builder: PacketBuilder,
     /// Known from CONNECT on.
     version: Option<Version>,
+    /// The first byte came, and was right.
+    begun: bool,
 }
 
 impl Decoder {
     pub(crate) fn new(packet_bytes: u32) -> Decoder {
-        Decoder { builder: PacketBuilder::with_maximum_packet_size(packet_bytes), version: None }
+        Decoder {
+            builder: PacketBuilder::with_maximum_packet_size(packet_bytes),
+            version: None,
+            begun: false,
+        }
     }
 
     /// The next packet, of which `bytes` loses what was read; `None` if there is not all of it.
     pub(crate) fn decode(&mut self, bytes: &mut &[u8]) -> Result<Option<Packet>, MqttError> {
+        // What speaks no MQTT is found out at once, and not after the length that it seems to announce.
+        if !self.begun && bytes.first().is_some_and(|first| *first != FIRST_BYTE) {
+            return Err(MqttError::ProtocolError);
+        }
+        self.begun |= !bytes.is_empty();
         while !bytes.is_empty() {
             let mut cursor = Cursor::new(*bytes);
             let built = self.builder.feed(&mut cursor);
