@@ -205,10 +205,10 @@ impl Phone {
         let better = best(around.heard_dbm, Some(link.bss)).filter(|&(bss, _)| {
             liking(around.heard_dbm, bss) >= liking(around.heard_dbm, link.bss) + margin_db
         });
-        match better {
-            Some((bss, _)) => Some(vec![Act::Probe, Act::Join(bss)]),
-            None => Some(vec![Act::Probe]),
-        }
+        // Before it leaves the channel to look around it tells its access point to wait, in a null frame.
+        let mut acts = vec![Act::Send { packets: 1 }, Act::Probe];
+        acts.extend(better.map(|(bss, _)| Act::Join(bss)));
+        Some(acts)
     }
 
     fn bounce(&mut self, bounce: Bounce, now_ms: u64, random: &mut Random) -> Vec<Act> {
@@ -269,11 +269,11 @@ mod tests {
     #[test]
     fn it_goes_where_it_is_clearly_better_when_its_own_signal_is_bad() {
         let (mut phone, mut random) = on(1);
-        assert_eq!(step(&mut phone, &[-90.0, -75.0, -90.0, -70.0], 0, &mut random), [Act::Probe]);
-        assert_eq!(
-            step(&mut phone, &[-90.0, -75.0, -90.0, -60.0], 30_000, &mut random),
-            [Act::Probe, Act::Join(3)]
-        );
+        let wait = Act::Send { packets: 1 };
+        let acts = step(&mut phone, &[-90.0, -75.0, -90.0, -70.0], 0, &mut random);
+        assert_eq!(acts, [wait, Act::Probe]);
+        let acts = step(&mut phone, &[-90.0, -75.0, -90.0, -60.0], 30_000, &mut random);
+        assert_eq!(acts, [wait, Act::Probe, Act::Join(3)]);
     }
 
     #[test]
