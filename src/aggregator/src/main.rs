@@ -1,2 +1,99 @@
 //! Says who is home and in which room, from what OpenWrt access points hear.
-fn main() {}
+//!
+//! `whichroom run` is the server, `init` writes its configuration, `check` judges one, and `demo` runs everything
+//! against a simulated home.
+
+mod clock;
+mod config;
+mod demo;
+mod home_assistant;
+mod hub;
+mod init;
+mod run;
+mod server;
+mod state;
+mod topics;
+mod web;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use lexopt::prelude::*;
+
+const HELP: &str = "\
+whichroom: who is home and in which room, from what OpenWrt access points hear.
+
+  whichroom demo    a simulated home, to see it work
+  whichroom init    writes whichroom.toml and says what to paste on each access point
+  whichroom run     the real thing
+  whichroom check   what is wrong with whichroom.toml
+
+Each takes --help. whichroom --version says the version.
+";
+
+/// Why the program ends, and with which exit code.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// It gave up at run time: exit code 1.
+    pub fn run(text: impl Into<String>) -> Failure {
+        Failure { code: 1, text: text.into() }
+    }
+
+    /// Bad usage or configuration: exit code 2.
+    pub fn usage(text: impl Into<String>) -> Failure {
+        Failure { code: 2, text: text.into() }
+    }
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Failure {
+        Failure::usage(error.to_string())
+    }
+}
+
+/// Writes to standard output. A closed pipe is no failure: whoever read has read enough.
+pub fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::run(format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Nothing is left to be done where standard error is gone, too.
+            let _ = writeln!(std::io::stderr(), "{}", failure.text.trim_end());
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+fn dispatch() -> Result<(), Failure> {
+    let mut args = lexopt::Parser::from_env();
+    match args.next()? {
+        Some(Value(command)) => {
+            let default_level = if command == "demo" { "warn" } else { "info" };
+            env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(default_level)).init();
+            match command.to_str() {
+                Some("demo") => demo::main(args),
+                Some("init") => init::main(args),
+                Some("run") => run::main(args),
+                Some("check") => run::check(args),
+                Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),
+            }
+        }
+        Some(Long("version") | Short('V')) => print(concat!("whichroom ", env!("CARGO_PKG_VERSION"), "\n")),
+        Some(Long("help") | Short('h')) => print(HELP),
+        Some(argument) => Err(argument.unexpected().into()),
+        None => Err(Failure::usage(HELP)),
+    }
+}

@@ -1,0 +1,588 @@
+//! The aggregator's core without sockets: MQTT events and time go in, messages to publish and things to log come out.
+//! `server` is its shell; `run` and `demo` differ only in what they put around that.
+//!
+//! ```text
+//!   Disconnected --connected--> Joining --own status acknowledged, nobody else there--> Active
+//!        ^                         |
+//!        |                         +-- another instance answers --> refused: the server stops and says why
+//!        +------ connection lost, from either
+//! ```
+//!
+//! Nothing but its own instance's status is published before `Active`, so two aggregators never argue about one house.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use whichroom_mqtt::{Event, Publish, Token};
+use whichroom_presence::output::{Effect, View};
+use whichroom_presence::setup::Setup;
+use whichroom_presence::{Engine, Moment, Snapshot};
+use whichroom_wire::aggregator::{OFFLINE, ONLINE};
+use whichroom_wire::{Id, Root, Topic};
+
+use crate::clock::Clock;
+use crate::config::HomeAssistant;
+use crate::home_assistant::{BORN, Desired, Home, Owned, Published, birth_topic};
+use crate::topics;
+
+/// Another instance has this long to answer that it lives.
+const RIVAL_ANSWERS_MS: u64 = 2_000;
+
+/// Most messages that wait for the broker; beyond, everything is published anew once it takes some.
+const QUEUE_MAX: usize = 20_000;
+
+/// What the hub is told at its start.
+pub struct Options {
+    pub site: Id,
+    pub instance: Id,
+    pub setup: Setup,
+    pub home_assistant: HomeAssistant,
+    pub owned: Vec<Owned>,
+    pub snapshot: Option<Snapshot>,
+    /// Random, 0 to 5000: how long after Home Assistant's birth message to answer.
+    pub birth_delay_ms: u64,
+}
+
+/// See the module's diagram.
+#[derive(Debug, PartialEq)]
+enum Phase {
+    Disconnected,
+    Joining { rival: Option<Rival>, acknowledged: bool },
+    Active,
+}
+
+/// Another instance whose retained status says `online`.
+#[derive(Debug, PartialEq)]
+struct Rival {
+    instance: Id,
+    until: Moment,
+}
+
+/// The core.
+pub struct Hub {
+    root: Root,
+    site: Id,
+    instance: Id,
+    engine: Engine,
+    published: Published,
+    home_assistant: HomeAssistant,
+    birth_delay_ms: u64,
+    phase: Phase,
+    queue: VecDeque<Publish>,
+    in_flight: BTreeMap<Token, Publish>,
+    resync: bool,
+    subscribe: Option<Vec<String>>,
+    effects: VecDeque<Effect>,
+    refused: Option<String>,
+    dirty: bool,
+}
+
+impl Hub {
+    pub fn new(options: Options, now: Moment) -> Hub {
+        Hub {
+            root: Root::new(&options.site),
+            site: options.site,
+            instance: options.instance,
+            engine: Engine::new(options.setup, options.snapshot, now),
+            published: Published::new(options.owned),
+            home_assistant: options.home_assistant,
+            birth_delay_ms: options.birth_delay_ms,
+            phase: Phase::Disconnected,
+            queue: VecDeque::new(),
+            in_flight: BTreeMap::new(),
+            resync: false,
+            subscribe: None,
+            effects: VecDeque::new(),
+            refused: None,
+            dirty: true,
+        }
+    }
+
+    /// The will of the connection. A connection has one, and the site's status is what others watch; an instance that
+    /// died is found out by its silence.
+    pub fn will(site: &Id) -> Publish {
+        Publish { topic: Root::new(site).full(&Topic::Status), payload: OFFLINE.into(), retain: true }
+    }
+
+    /// Something came from the broker's connection.
+    pub fn handle_event(&mut self, event: Event, now: Moment, clock: &Clock) {
+        match event {
+            Event::Connected { .. } => self.handle_connected(now),
+            Event::Disconnected { .. } => self.handle_disconnected(now),
+            Event::Message { topic, payload, retained } => {
+                self.handle_message(&topic, &payload, retained, now)
+            }
+            Event::Acked(token) => self.handle_acked(token, now),
+            Event::Oversized { .. } => {}
+        }
+        self.settle(clock);
+    }
+
+    /// The configuration was read again.
+    pub fn handle_setup(&mut self, setup: Setup, home_assistant: HomeAssistant, now: Moment, clock: &Clock) {
+        self.home_assistant = home_assistant;
+        self.engine.handle_setup(setup, now);
+        if self.phase == Phase::Active {
+            self.announce(now);
+            self.publish_everything();
+        }
+        self.settle(clock);
+    }
+
+    /// A time that [`Hub::poll_timeout`] named has come.
+    pub fn handle_timeout(&mut self, now: Moment, clock: &Clock) {
+        self.engine.handle_timeout(now);
+        let repeated = self.published.handle_timeout(now);
+        if !repeated.is_empty() && self.phase == Phase::Active {
+            self.enqueue(repeated);
+            self.engine.publish_all();
+        }
+        self.activate_if_alone(now);
+        self.settle(clock);
+    }
+
+    /// When to call [`Hub::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let rival = match &self.phase {
+            Phase::Joining { rival: Some(rival), .. } => Some(rival.until),
+            Phase::Joining { rival: None, .. } | Phase::Disconnected | Phase::Active => None,
+        };
+        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        [engine, self.published.poll_timeout(), rival].into_iter().flatten().min()
+    }
+
+    /// Filters to subscribe to, once a connection.
+    pub fn poll_subscribe(&mut self) -> Option<Vec<String>> {
+        self.subscribe.take()
+    }
+
+    /// The next message for the broker; it stays first until [`Hub::handle_handed`].
+    pub fn next_publish(&self) -> Option<&Publish> {
+        self.queue.front()
+    }
+
+    /// The message of [`Hub::next_publish`] was handed over.
+    pub fn handle_handed(&mut self, token: Token) {
+        if let Some(publish) = self.queue.pop_front() {
+            self.in_flight.insert(token, publish);
+        }
+        if self.queue.is_empty() && std::mem::take(&mut self.resync) {
+            self.publish_everything();
+        }
+    }
+
+    /// The message of [`Hub::next_publish`] can never be sent.
+    pub fn handle_unsendable(&mut self) {
+        self.queue.pop_front();
+    }
+
+    /// Decisions, for the log and the terminal.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Why this instance must not go on.
+    pub fn refused(&self) -> Option<&str> {
+        self.refused.as_deref()
+    }
+
+    /// Last messages before a wanted stop. Presence is left as it is: it is retained, and nobody moved.
+    pub fn farewell(&self) -> Vec<Publish> {
+        let instance = self.status(&Topic::AggregatorStatus(self.instance.clone()), OFFLINE);
+        match self.phase {
+            Phase::Active => vec![self.status(&Topic::Status, OFFLINE), instance],
+            Phase::Joining { .. } => vec![instance],
+            Phase::Disconnected => Vec::new(),
+        }
+    }
+
+    /// Everything, for the page.
+    pub fn view(&self, now: Moment) -> View {
+        self.engine.view(now)
+    }
+
+    /// Whether something was decided since the last call.
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// For the state file.
+    pub fn snapshot(&self, now: Moment) -> (Snapshot, Vec<Owned>) {
+        (self.engine.snapshot(now), self.published.owned())
+    }
+
+    fn handle_connected(&mut self, now: Moment) {
+        self.forget_connection();
+        self.engine.handle_broker(true, now);
+        self.phase = Phase::Joining { rival: None, acknowledged: false };
+        let filters = [
+            "ap/+/status",
+            "ap/+/radios",
+            "ap/+/stations",
+            "ap/+/events",
+            "ap/+/hosts",
+            "status",
+            "aggregator/+/status",
+        ];
+        let mut filters: Vec<String> = filters.iter().map(|filter| self.root.filter(filter)).collect();
+        if self.home_assistant.enabled {
+            filters.push(birth_topic(&self.home_assistant.prefix));
+        }
+        self.subscribe = Some(filters);
+        let status = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
+        self.queue.push_back(status);
+    }
+
+    fn handle_disconnected(&mut self, now: Moment) {
+        self.forget_connection();
+        self.phase = Phase::Disconnected;
+        self.engine.handle_broker(false, now);
+    }
+
+    /// What waits is published anew on the next connection, and old news would only mislead.
+    fn forget_connection(&mut self) {
+        self.queue.clear();
+        self.in_flight.clear();
+        self.resync = false;
+    }
+
+    fn handle_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
+        if self.home_assistant.enabled && topic == birth_topic(&self.home_assistant.prefix) {
+            if payload == BORN && self.phase == Phase::Active {
+                self.published.handle_birth(now, self.birth_delay_ms);
+            }
+            return;
+        }
+        let Some(below) = self.root.below(topic) else { return };
+        match Topic::parse(below) {
+            Some(Topic::AggregatorStatus(instance)) => self.handle_instance(instance, payload, retained, now),
+            Some(Topic::Status) => self.handle_own_status(payload),
+            Some(_) | None => self.engine.handle_publish(below, payload, retained, now),
+        }
+    }
+
+    /// A will that comes late, of an earlier connection or of an instance that was refused, must not stand.
+    fn handle_own_status(&mut self, payload: &[u8]) {
+        if self.phase == Phase::Active && payload != ONLINE.as_bytes() {
+            let status = self.status(&Topic::Status, ONLINE);
+            self.queue.push_back(status);
+        }
+    }
+
+    /// Status of an aggregator of this site. A retained `online` may be a dead one's; a live one answers to ours.
+    fn handle_instance(&mut self, instance: Id, payload: &[u8], retained: bool, now: Moment) {
+        if instance == self.instance {
+            return;
+        }
+        let online = payload == ONLINE.as_bytes();
+        match &mut self.phase {
+            Phase::Disconnected => {}
+            Phase::Active if online && !retained => {
+                let answer = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
+                self.queue.push_back(answer);
+            }
+            Phase::Active => {}
+            Phase::Joining { rival, .. } if !online => {
+                rival.take_if(|rival| rival.instance == instance);
+            }
+            Phase::Joining { rival, .. } if retained => {
+                rival.get_or_insert(Rival { instance, until: now.after(RIVAL_ANSWERS_MS) });
+            }
+            // Two that start at once: the one with the smaller id stays.
+            Phase::Joining { .. } if instance > self.instance => {
+                let answer = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
+                self.queue.push_back(answer);
+            }
+            Phase::Joining { .. } => {
+                self.refused = Some(format!(
+                    "another aggregator (instance {instance}) runs site \"{}\" on this broker; stop it, or give one of them another [site] id",
+                    self.site
+                ));
+            }
+        }
+        self.activate_if_alone(now);
+    }
+
+    fn handle_acked(&mut self, token: Token, now: Moment) {
+        let Some(publish) = self.in_flight.remove(&token) else { return };
+        self.published.handle_acked(&publish);
+        if let Phase::Joining { acknowledged, .. } = &mut self.phase {
+            *acknowledged = true;
+            self.activate_if_alone(now);
+        }
+    }
+
+    fn activate_if_alone(&mut self, now: Moment) {
+        let Phase::Joining { rival, acknowledged: true } = &mut self.phase else { return };
+        if rival.as_ref().is_some_and(|rival| now < rival.until) || self.refused.is_some() {
+            return;
+        }
+        let dead = rival.take();
+        self.phase = Phase::Active;
+        if let Some(dead) = dead {
+            let topic = self.root.full(&Topic::AggregatorStatus(dead.instance));
+            self.queue.push_back(Publish { topic, payload: Vec::new(), retain: true });
+        }
+        self.announce(now);
+        self.publish_everything();
+    }
+
+    /// Brings discovery up to date; states are to follow.
+    fn announce(&mut self, now: Moment) {
+        let home = Home::of(&self.site, self.home_assistant.page_url.as_deref(), &self.engine.view(now));
+        let prefix = self.home_assistant.enabled.then_some(self.home_assistant.prefix.as_str());
+        let publishes = self.published.update(Desired::new(&home, prefix));
+        self.enqueue(publishes);
+        self.dirty = true;
+    }
+
+    /// Discovery, status, tracked stations, every state: in this order, as Home Assistant needs it.
+    fn publish_everything(&mut self) {
+        let discovery = self.published.repeat();
+        self.enqueue(discovery);
+        let status = self.status(&Topic::Status, ONLINE);
+        let tracked = topics::tracked(self.engine.tracked(), &self.root);
+        self.enqueue([status, tracked]);
+        self.engine.publish_all();
+    }
+
+    fn status(&self, topic: &Topic, payload: &str) -> Publish {
+        Publish { topic: self.root.full(topic), payload: payload.into(), retain: true }
+    }
+
+    /// Turns what the engine decided into messages.
+    fn settle(&mut self, clock: &Clock) {
+        let mut effects = self.drain();
+        if effects.iter().any(|effect| matches!(effect, Effect::NewRoom(_))) && self.phase == Phase::Active {
+            self.announce(clock.now());
+            self.engine.publish_all();
+            effects.extend(self.drain());
+        }
+        for effect in effects {
+            let message = topics::publish(&effect, clock, &self.root);
+            self.dirty |= message.is_some();
+            if self.phase == Phase::Active {
+                self.enqueue(message);
+            }
+            self.effects.push_back(effect);
+        }
+    }
+
+    fn drain(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.engine.poll_effect()).collect()
+    }
+
+    fn enqueue(&mut self, publishes: impl IntoIterator<Item = Publish>) {
+        self.queue.extend(publishes);
+        if self.queue.len() > QUEUE_MAX {
+            log::warn!(
+                "the broker takes messages too slowly: {} wait; publishing the present state anew",
+                self.queue.len()
+            );
+            self.queue.truncate(1);
+            self.resync = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config;
+
+    /// A hub and a broker that takes everything at once.
+    struct Bench {
+        hub: Hub,
+        clock: Clock,
+        now: Moment,
+        sent: Vec<(String, String)>,
+        token: u64,
+    }
+
+    const HOME: &str = r#"
+[[room]]
+name = "Kitchen"
+[[ap]]
+id = "kitchen"
+room = "Kitchen"
+exit = true
+[[person]]
+name = "Ada"
+devices = ["02:00:00:00:00:01"]
+"#;
+
+    fn id(text: &str) -> Id {
+        text.parse().unwrap()
+    }
+
+    fn setup(text: &str) -> Setup {
+        config::parse(text, std::path::Path::new("/nonexistent")).0.unwrap().setup
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let options = Options {
+                site: id("home"),
+                instance: id("bbbb"),
+                setup: setup(HOME),
+                home_assistant: HomeAssistant::default(),
+                owned: Vec::new(),
+                snapshot: None,
+                birth_delay_ms: 1000,
+            };
+            let now = Moment::from_ms(0);
+            Bench { hub: Hub::new(options, now), clock: Clock::start(), now, sent: Vec::new(), token: 0 }
+        }
+
+        fn event(&mut self, event: Event) {
+            self.hub.handle_event(event, self.now, &self.clock);
+        }
+
+        fn connect(&mut self) {
+            self.event(Event::Connected { session_present: false });
+        }
+
+        fn message(&mut self, topic: &str, payload: &str, retained: bool) {
+            self.event(Event::Message { topic: topic.to_owned(), payload: payload.into(), retained });
+        }
+
+        /// Lets `ms` pass and the broker take and acknowledge what waits.
+        fn pass(&mut self, ms: u64) {
+            self.now = self.now.after(ms);
+            self.hub.handle_timeout(self.now, &self.clock);
+            self.settle();
+        }
+
+        fn settle(&mut self) {
+            while let Some(publish) = self.hub.next_publish() {
+                let sent = (publish.topic.clone(), String::from_utf8_lossy(&publish.payload).into_owned());
+                self.sent.push(sent);
+                self.token += 1;
+                let token = Token::from_number(self.token);
+                self.hub.handle_handed(token);
+                self.event(Event::Acked(token));
+            }
+        }
+
+        fn topics(&self) -> BTreeSet<&str> {
+            self.sent.iter().map(|(topic, _)| topic.as_str()).collect()
+        }
+
+        fn last(&self, topic: &str) -> Option<&str> {
+            self.sent.iter().rev().find(|(sent, _)| sent == topic).map(|(_, payload)| payload.as_str())
+        }
+    }
+
+    const OWN: &str = "whichroom/home/aggregator/bbbb/status";
+    const RIVAL: &str = "whichroom/home/aggregator/aaaa/status";
+    const STATUS: &str = "whichroom/home/status";
+    const ADA: &str = "whichroom/home/person/ada";
+
+    #[test]
+    fn everything_is_published_once_it_is_alone_discovery_before_states() {
+        let mut bench = Bench::new();
+        bench.connect();
+        assert!(
+            bench
+                .hub
+                .poll_subscribe()
+                .is_some_and(|filters| filters.contains(&"whichroom/home/ap/+/events".to_owned()))
+        );
+        bench.settle();
+        assert_eq!(bench.sent[0], (OWN.to_owned(), "online".to_owned()));
+        assert_eq!(bench.last(STATUS), Some("online"));
+        assert!(
+            bench.last("whichroom/home/tracked").is_some_and(|tracked| tracked.contains("02:00:00:00:00:01"))
+        );
+        let place = |part: &str| bench.sent.iter().position(|(topic, _)| topic.contains(part)).unwrap();
+        assert!(place("homeassistant/device/") < place("person/ada"));
+        assert!(bench.last(ADA).is_some_and(|ada| ada.contains(r#""tracker":"None""#)));
+    }
+
+    #[test]
+    fn nothing_but_its_own_status_is_said_before_a_rival_had_time_to_answer() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.message(RIVAL, "online", true);
+        bench.settle();
+        assert_eq!(bench.topics(), BTreeSet::from([OWN]));
+        bench.message(RIVAL, "online", false);
+        assert!(bench.hub.refused().is_some_and(|why| why.contains("instance aaaa")));
+        assert_eq!(bench.hub.farewell().len(), 1, "the site's status is the other's");
+    }
+
+    #[test]
+    fn a_dead_rival_is_cleared_and_replaced() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.message(RIVAL, "online", true);
+        bench.settle();
+        bench.pass(RIVAL_ANSWERS_MS);
+        assert_eq!(bench.last(RIVAL), Some(""));
+        assert_eq!(bench.last(STATUS), Some("online"));
+    }
+
+    #[test]
+    fn a_running_instance_answers_a_newcomer_and_stays() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.settle();
+        bench.sent.clear();
+        bench.message(RIVAL, "online", false);
+        bench.settle();
+        assert_eq!(bench.sent, [(OWN.to_owned(), "online".to_owned())]);
+        assert_eq!(bench.hub.refused(), None);
+    }
+
+    #[test]
+    fn late_will_of_the_aggregator_does_not_stand() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.settle();
+        bench.message(STATUS, "offline", false);
+        bench.settle();
+        assert_eq!(bench.last(STATUS), Some("online"));
+    }
+
+    #[test]
+    fn broker_lost_retained_everything_comes_again_on_a_new_connection() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.settle();
+        let first: BTreeSet<String> = bench.topics().into_iter().map(str::to_owned).collect();
+        bench.sent.clear();
+        bench.event(Event::Disconnected { why: "gone".to_owned(), retry_in: std::time::Duration::ZERO });
+        bench.settle();
+        assert_eq!(bench.sent, []);
+        bench.connect();
+        bench.settle();
+        assert_eq!(bench.topics(), first.iter().map(String::as_str).collect());
+    }
+
+    #[test]
+    fn home_assistants_birth_is_answered_after_the_delay() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.settle();
+        bench.sent.clear();
+        bench.message("homeassistant/status", "online", false);
+        bench.pass(999);
+        assert_eq!(bench.last(ADA), None);
+        bench.pass(1);
+        assert!(bench.last(ADA).is_some());
+        assert!(bench.topics().iter().any(|topic| topic.starts_with("homeassistant/device/")));
+    }
+
+    #[test]
+    fn removed_person_leaves_no_topic_behind() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.settle();
+        let without = HOME.split("[[person]]").next().unwrap();
+        bench.hub.handle_setup(setup(without), HomeAssistant::default(), bench.now, &bench.clock);
+        bench.settle();
+        assert_eq!(bench.last(ADA), Some(""));
+        assert_eq!(bench.last("homeassistant/device/whichroom_home_person_ada/config"), Some(""));
+    }
+}

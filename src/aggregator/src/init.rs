@@ -1,0 +1,430 @@
+//! `whichroom init`: asks, or takes flags, for the broker to use and writes `whichroom.toml`, then prints the lines to
+//! paste on each access point. The file's text and the lines are pure functions of the answers.
+
+use std::fmt::Write as _;
+use std::io::{self, BufRead, IsTerminal as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+
+use lexopt::prelude::*;
+use whichroom_wire::{Id, Mac};
+
+use crate::Failure;
+use crate::config::{self, default_site};
+use crate::state::random_hex;
+
+const HELP: &str = "\
+whichroom init: writes whichroom.toml. Asks, unless the broker is given by flags.
+
+  --broker mqtt://HOST[:PORT]  use a broker that runs already
+    --username NAME            its user
+    --password-file FILE       file with its password, one line
+  --embedded                   open the embedded broker to the network, with a password for each access point
+    --listen ADDRESS:PORT      where (default 0.0.0.0:1883)
+  --ap ID[=ROOM][,exit]        an access point, its room, and whether people leave past it; repeatable
+  --person NAME[=MAC,...]      a person and their phones' MAC addresses; repeatable
+  --site ID                    the site in the topics (default home)
+  --config FILE                file to write (default whichroom.toml)
+  --force                      replace the file if there is one
+";
+
+const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1883);
+
+/// What was asked for.
+struct Answers {
+    site: Id,
+    broker: Broker,
+    access_points: Vec<ApAnswer>,
+    people: Vec<(String, Vec<Mac>)>,
+}
+
+enum Broker {
+    External { url: String, username: Option<String>, password_file: Option<PathBuf> },
+    Embedded { listen: SocketAddr, home_assistant_password: String },
+}
+
+struct ApAnswer {
+    id: Id,
+    room: Option<String>,
+    exit: bool,
+    password: String,
+}
+
+#[derive(Default)]
+struct Flags {
+    broker: Option<String>,
+    username: Option<String>,
+    password_file: Option<PathBuf>,
+    embedded: bool,
+    listen: Option<SocketAddr>,
+    access_points: Vec<ApAnswer>,
+    people: Vec<(String, Vec<Mac>)>,
+    site: Option<Id>,
+    config: Option<PathBuf>,
+    force: bool,
+}
+
+/// Runs the command.
+pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let mut flags = Flags::default();
+    while let Some(argument) = args.next()? {
+        match argument {
+            Long("broker") => flags.broker = Some(args.value()?.string()?),
+            Long("username") => flags.username = Some(args.value()?.string()?),
+            Long("password-file") => flags.password_file = Some(args.value()?.into()),
+            Long("embedded") => flags.embedded = true,
+            Long("listen") => flags.listen = Some(args.value()?.parse_with(config::socket_address)?),
+            Long("ap") => flags.access_points.push(args.value()?.parse_with(ap_answer)?),
+            Long("person") => flags.people.push(args.value()?.parse_with(person_answer)?),
+            Long("site") => flags.site = Some(args.value()?.parse()?),
+            Long("config") => flags.config = Some(args.value()?.into()),
+            Long("force") => flags.force = true,
+            Long("help") | Short('h') => return crate::print(HELP),
+            Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
+        }
+    }
+    let file = flags.config.clone().unwrap_or_else(|| PathBuf::from(config::SEARCH[0]));
+    if file.exists() && !flags.force {
+        return Err(Failure::usage(format!(
+            "{} exists already; --force replaces it, --config writes another",
+            file.display()
+        )));
+    }
+    let answers = answers(flags)?;
+    let text = render(&answers);
+    write_private(&file, &text)
+        .map_err(|error| Failure::run(format!("{} cannot be written: {error}", file.display())))?;
+    crate::print(&format!("wrote {}\n\n{}", file.display(), next_steps(&answers, &file, lan_address())))
+}
+
+fn answers(flags: Flags) -> Result<Answers, Failure> {
+    if flags.broker.is_some() && flags.embedded {
+        return Err(Failure::usage("--broker and --embedded are two answers to one question"));
+    }
+    let broker = match (flags.broker, flags.embedded) {
+        (Some(url), _) => {
+            config::broker_url(&url).map_err(|why| Failure::usage(format!("--broker {url}: {why}")))?;
+            Broker::External { url, username: flags.username, password_file: flags.password_file }
+        }
+        (None, true) => embedded(flags.listen.unwrap_or(DEFAULT_LISTEN))?,
+        (None, false) if io::stdin().is_terminal() => return ask(&mut io::stdin().lock()),
+        (None, false) => {
+            return Err(Failure::usage(
+                "say which broker: --broker mqtt://host, or --embedded (see whichroom init --help)",
+            ));
+        }
+    };
+    if matches!(broker, Broker::Embedded { .. }) && flags.access_points.is_empty() {
+        return Err(Failure::usage(
+            "name at least one access point, for example --ap kitchen --ap garden,exit",
+        ));
+    }
+    let site = flags.site.unwrap_or_else(default_site);
+    Ok(Answers { site, broker, access_points: flags.access_points, people: flags.people })
+}
+
+/// The embedded broker at an address that is free now; a taken port is better said here than after the file is written.
+fn embedded(listen: SocketAddr) -> Result<Broker, Failure> {
+    TcpListener::bind(listen).map_err(|error| {
+        Failure::usage(format!(
+            "port {} on {} cannot be opened ({error}); give another with --listen",
+            listen.port(),
+            listen.ip()
+        ))
+    })?;
+    let home_assistant_password = random_hex(12).map_err(Failure::run)?;
+    Ok(Broker::Embedded { listen, home_assistant_password })
+}
+
+fn ap_answer(text: &str) -> Result<ApAnswer, String> {
+    let (text, exit) = match text.strip_suffix(",exit") {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
+    let (id, room) = match text.split_once('=') {
+        Some((id, room)) => (id, Some(room.trim().to_owned()).filter(|room| !room.is_empty())),
+        None => (text, None),
+    };
+    let id =
+        Id::from_name(id.trim()).ok_or_else(|| format!("{id:?} gives no id: use a-z, 0-9, '_' and '-'"))?;
+    Ok(ApAnswer { id, room, exit, password: random_hex(12)? })
+}
+
+fn person_answer(text: &str) -> Result<(String, Vec<Mac>), String> {
+    let (name, macs) = text.split_once('=').unwrap_or((text, ""));
+    let macs = macs.split([',', ' ']).filter(|mac| !mac.is_empty());
+    let macs = macs
+        .map(|mac| mac.parse().map_err(|error| format!("{mac:?}: {error}")))
+        .collect::<Result<_, String>>()?;
+    if name.trim().is_empty() {
+        Err("a person needs a name".to_owned())
+    } else {
+        Ok((name.trim().to_owned(), macs))
+    }
+}
+
+/// Asks until every answer makes sense; an empty answer takes the default.
+fn ask(input: &mut impl BufRead) -> Result<Answers, Failure> {
+    let broker = loop {
+        let url = question(
+            input,
+            "MQTT broker, as mqtt://host:1883 (empty: open the embedded one to your network)",
+        )?;
+        if url.is_empty() {
+            break embedded(DEFAULT_LISTEN)?;
+        }
+        match config::broker_url(&url) {
+            Ok(_) => {
+                let username =
+                    Some(question(input, "its user (empty: none)")?).filter(|name| !name.is_empty());
+                let password_file = match username {
+                    Some(_) => {
+                        Some(question(input, "file with its password")?).filter(|file| !file.is_empty())
+                    }
+                    None => None,
+                };
+                break Broker::External { url, username, password_file: password_file.map(PathBuf::from) };
+            }
+            Err(why) => crate::print(&format!("{why}\n"))?,
+        }
+    };
+    let access_points =
+        several(input, "access point, as id=Room or id=Room,exit (empty: no more)", ap_answer)?;
+    if access_points.is_empty() && matches!(broker, Broker::Embedded { .. }) {
+        return Err(Failure::usage(
+            "the embedded broker needs at least one access point to give a password to",
+        ));
+    }
+    let people = several(input, "person, as Name=aa:bb:cc:dd:ee:ff (empty: no more)", person_answer)?;
+    Ok(Answers { site: default_site(), broker, access_points, people })
+}
+
+fn several<T>(
+    input: &mut impl BufRead,
+    text: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, Failure> {
+    let mut answers = Vec::new();
+    loop {
+        let answer = question(input, text)?;
+        if answer.is_empty() {
+            return Ok(answers);
+        }
+        match read(&answer) {
+            Ok(answer) => answers.push(answer),
+            Err(why) => crate::print(&format!("{why}\n"))?,
+        }
+    }
+}
+
+fn question(input: &mut impl BufRead, text: &str) -> Result<String, Failure> {
+    crate::print(&format!("{text}: "))?;
+    io::stdout().flush().map_err(|error| Failure::run(error.to_string()))?;
+    let mut line = String::new();
+    match input.read_line(&mut line) {
+        Ok(0) => Err(Failure::run("the answers ended early; nothing was written")),
+        Ok(_) => Ok(line.trim().to_owned()),
+        Err(error) => Err(Failure::run(format!("cannot read the answer: {error}"))),
+    }
+}
+
+/// The file's text.
+fn render(answers: &Answers) -> String {
+    let mut text =
+        String::from("# WhichRoom. Every key is optional; `whichroom check` says what is wrong.\n\n");
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "[site]\nid = \"{}\"\n", answers.site);
+    match &answers.broker {
+        Broker::External { url, username, password_file } => {
+            let _ = writeln!(text, "[mqtt]\nurl = {}", quoted(url));
+            if let Some(username) = username {
+                let _ = writeln!(text, "username = {}", quoted(username));
+            }
+            if let Some(file) = password_file {
+                let _ = writeln!(text, "password_file = {}", quoted(&file.display().to_string()));
+            }
+            text.push('\n');
+        }
+        Broker::Embedded { listen, home_assistant_password } => {
+            let _ = writeln!(
+                text,
+                "# The embedded broker, open to the network. Each access point may write its own topics only.\n[mqtt]\nlisten = \"{listen}\"\n"
+            );
+            for ap in &answers.access_points {
+                let _ = writeln!(
+                    text,
+                    "[[mqtt.user]]\nname = \"ap-{}\"\npassword = \"{}\"\nap = \"{}\"\n",
+                    ap.id, ap.password, ap.id
+                );
+            }
+            let _ = writeln!(
+                text,
+                "[[mqtt.user]]\nname = \"homeassistant\"\npassword = \"{home_assistant_password}\"\n"
+            );
+        }
+    }
+    if answers.access_points.is_empty() {
+        text.push_str("# Access points appear by themselves; name them to give them rooms.\n# [[ap]]\n# id = \"kitchen\"\n# room = \"Kitchen\"\n# exit = false        # true: people leave home past it\n\n");
+    }
+    for ap in &answers.access_points {
+        let _ = writeln!(text, "[[ap]]\nid = \"{}\"", ap.id);
+        if let Some(room) = &ap.room {
+            let _ = writeln!(text, "room = {}", quoted(room));
+        }
+        let _ = writeln!(text, "exit = {}          # true: people leave home past it\n", ap.exit);
+    }
+    if answers.people.is_empty() {
+        text.push_str("# [[person]]\n# name = \"Ada\"\n# devices = [{ name = \"Ada's phone\", macs = [\"aa:bb:cc:dd:ee:ff\"] }]\n");
+    }
+    for (name, macs) in &answers.people {
+        let macs: Vec<String> = macs.iter().map(|mac| format!("\"{mac}\"")).collect();
+        let devices =
+            if macs.is_empty() { String::new() } else { format!("{{ macs = [{}] }}", macs.join(", ")) };
+        let _ = writeln!(text, "[[person]]\nname = {}\ndevices = [{devices}]\n", quoted(name));
+    }
+    text
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            control if control.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(control));
+            }
+            plain => quoted.push(plain),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// What to do next, with the lines to paste.
+fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> String {
+    let url = match &answers.broker {
+        Broker::External { url, .. } => url.trim_end_matches('/').to_owned(),
+        Broker::Embedded { listen, .. } if listen.ip().is_unspecified() => {
+            format!("mqtt://{}", SocketAddr::new(address, listen.port()))
+        }
+        Broker::Embedded { listen, .. } => format!("mqtt://{listen}"),
+    };
+    let mut text = format!("Start it:\n\n  whichroom run --config {}\n", file.display());
+    if let Broker::Embedded { home_assistant_password, .. } = &answers.broker {
+        let _ = write!(
+            text,
+            "\nHome Assistant: add the MQTT integration with broker {url},\nuser homeassistant, password {home_assistant_password}\n"
+        );
+    }
+    if answers.access_points.is_empty() {
+        text.push_str(&agent_lines(&url, &answers.site, "kitchen", Some(("USER", "PASSWORD"))));
+    }
+    for ap in &answers.access_points {
+        let user = format!("ap-{}", ap.id);
+        let credentials = match &answers.broker {
+            Broker::Embedded { .. } => Some((user.as_str(), ap.password.as_str())),
+            Broker::External { username: Some(username), .. } => Some((username.as_str(), "PASSWORD")),
+            Broker::External { username: None, .. } => None,
+        };
+        text.push_str(&agent_lines(&url, &answers.site, ap.id.as_str(), credentials));
+    }
+    text
+}
+
+/// The lines to paste on one access point, where the agent's binary has been copied to `/usr/bin`.
+pub fn agent_lines(url: &str, site: &Id, name: &str, credentials: Option<(&str, &str)>) -> String {
+    let mut text = format!("\nOn the access point \"{name}\", with whichroom-agent in /usr/bin:\n\n");
+    let mut option = "";
+    if let Some((user, password)) = credentials {
+        let _ = writeln!(
+            text,
+            "  (umask 077; printf 'username=%s\\npassword=%s\\n' '{user}' '{password}' > /etc/whichroom.credentials)"
+        );
+        option = " --credentials /etc/whichroom.credentials";
+    }
+    let _ = writeln!(text, "  whichroom-agent --once | head -c 600");
+    let _ = writeln!(text, "  whichroom-agent --broker {url} --site {site} --name {name}{option}");
+    text
+}
+
+fn write_private(file: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let mut handle =
+        std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    handle.set_permissions(std::fs::Permissions::from_mode(0o600))?;
+    handle.write_all(text.as_bytes())?;
+    handle.sync_all()
+}
+
+/// The address others reach this machine by: the one it would use to talk to them. No packet is sent.
+fn lan_address() -> IpAddr {
+    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
+        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
+        socket.local_addr()
+    });
+    probe.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers_with(broker: Broker) -> Answers {
+        Answers {
+            site: default_site(),
+            broker,
+            access_points: vec![
+                ap_answer("kitchen=Kitchen").unwrap(),
+                ap_answer("garden=The \"garden\",exit").unwrap(),
+            ],
+            people: vec![
+                person_answer("Ada=AA:bb:cc:dd:ee:01,aa:bb:cc:dd:ee:02").unwrap(),
+                person_answer("Bo").unwrap(),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_file_it_writes_passes_the_check() {
+        let embedded = Broker::Embedded { listen: DEFAULT_LISTEN, home_assistant_password: "x".to_owned() };
+        let external = Broker::External {
+            url: "mqtt://h".to_owned(),
+            username: Some("me".to_owned()),
+            password_file: None,
+        };
+        for broker in [embedded, external] {
+            let answers = answers_with(broker);
+            let text = render(&answers);
+            let (config, remarks) = config::parse(&text, Path::new("/nonexistent"));
+            let setup = config.unwrap_or_else(|| panic!("{text}\n{remarks:?}")).setup;
+            assert_eq!(setup.access_points.len(), 2);
+            assert_eq!(setup.rooms[1].name, "The \"garden\"");
+            assert_eq!(setup.people[0].devices[0].macs.len(), 2);
+        }
+    }
+
+    #[test]
+    fn each_access_point_gets_its_own_lines() {
+        let answers = answers_with(Broker::Embedded {
+            listen: DEFAULT_LISTEN,
+            home_assistant_password: "x".to_owned(),
+        });
+        let text = next_steps(&answers, Path::new("whichroom.toml"), "192.0.2.7".parse().unwrap());
+        assert!(text.contains("whichroom-agent --broker mqtt://192.0.2.7:1883 --site home --name garden --credentials /etc/whichroom.credentials"), "{text}");
+        assert!(text.contains(&answers.access_points[0].password));
+        assert_ne!(answers.access_points[0].password, answers.access_points[1].password);
+    }
+
+    #[test]
+    fn answers_are_read_from_a_terminal() {
+        let mut input =
+            "ftp://x\nmqtt://h\nme\npw.txt\nküche=Küche,exit\n\nAda=nonsense\nAda=aa:bb:cc:dd:ee:01\n\n"
+                .as_bytes();
+        let Ok(answers) = ask(&mut input) else { panic!("refused") };
+        assert!(answers.access_points[0].exit);
+        assert_eq!(answers.access_points[0].id, "kuche".parse().unwrap());
+        assert_eq!(answers.people.len(), 1);
+        assert!(ask(&mut "mqtt://h\n".as_bytes()).is_err());
+    }
+}

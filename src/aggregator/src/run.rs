@@ -1,0 +1,240 @@
+//! `whichroom run` and `whichroom check`: the configuration, the embedded broker where it is wanted, the server, and
+//! the signals that end or reload it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lexopt::prelude::*;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use whichroom_broker::{Broker, Limits, User};
+use whichroom_wire::{Id, Root};
+
+use crate::Failure;
+use crate::clock::Clock;
+use crate::config::{self, BrokerChoice, EmbeddedBroker, EmbeddedUser, ExternalBroker, Loaded};
+use crate::init::agent_lines;
+use crate::server::{Options, Server};
+use crate::state::{self, StateFile};
+use crate::web::PageContext;
+
+const RUN_HELP: &str = "\
+whichroom run: decides who is home and in which room, and serves the page.
+
+  --config FILE   configuration (default: ./whichroom.toml, /etc/whichroom/whichroom.toml, else none:
+                  embedded broker and page on loopback)
+  --state DIR     where decisions survive a restart (default: $STATE_DIRECTORY, /var/lib/whichroom,
+                  or whichroom-state beside the configuration)
+
+SIGHUP reads the configuration again; SIGTERM and SIGINT stop. The password for [mqtt] url may come from
+$WHICHROOM_MQTT_PASSWORD; RUST_LOG=debug says more.
+";
+
+const CHECK_HELP: &str = "\
+whichroom check: says everything that is wrong with a configuration, and connects nowhere.
+
+  --config FILE   configuration (default: ./whichroom.toml, /etc/whichroom/whichroom.toml)
+
+Exit code 0: usable, perhaps with warnings. 2: not usable.
+";
+
+const MQTT_PORT: u16 = 1883;
+/// How often the main thread looks whether the server stopped by itself.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+
+/// Runs `whichroom check`.
+pub fn check(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let mut file = None;
+    while let Some(argument) = args.next()? {
+        match argument {
+            Long("config") => file = Some(PathBuf::from(args.value()?)),
+            Value(value) if file.is_none() => file = Some(PathBuf::from(value)),
+            Long("help") | Short('h') => return crate::print(CHECK_HELP),
+            Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
+        }
+    }
+    let Loaded { config, file, remarks } =
+        config::load(file.as_deref()).map_err(|error| Failure::usage(error.to_string()))?;
+    let Some(file) = file else {
+        return Err(Failure::usage(format!(
+            "there is no {}; whichroom init writes one",
+            config::SEARCH.join(" and no ")
+        )));
+    };
+    for remark in &remarks {
+        crate::print(&format!("{}\n", remark.display(&file)))?;
+    }
+    let setup = &config.setup;
+    let devices = setup.people.iter().map(|person| person.devices.len()).sum::<usize>() + setup.devices.len();
+    crate::print(&format!(
+        "{}: usable: site {}, {} access points, {} rooms, {} people, {devices} devices\n",
+        file.display(),
+        config.site,
+        setup.access_points.len(),
+        setup.rooms.len(),
+        setup.people.len(),
+    ))
+}
+
+/// Runs `whichroom run`.
+pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let (mut named, mut state_directory) = (None, None);
+    while let Some(argument) = args.next()? {
+        match argument {
+            Long("config") => named = Some(PathBuf::from(args.value()?)),
+            Long("state") => state_directory = Some(PathBuf::from(args.value()?)),
+            Long("help") | Short('h') => return crate::print(RUN_HELP),
+            Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
+        }
+    }
+    let loaded = config::load(named.as_deref()).map_err(|error| Failure::usage(error.to_string()))?;
+    log_remarks(&loaded);
+    // Signals are caught before anything is started that a signal should end in order.
+    let signals =
+        Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|error| Failure::run(format!("signals: {error}")))?;
+    let state = StateFile::in_directory(&state::directory(state_directory, loaded.file.as_deref()))
+        .map_err(Failure::run)?;
+    let (embedded, broker) = match &loaded.config.broker {
+        BrokerChoice::External(broker) => (None, broker.clone()),
+        BrokerChoice::Embedded(options) => {
+            let (embedded, broker) = start_embedded(options, &loaded.config.site)?;
+            (Some(embedded), broker)
+        }
+    };
+    let url = format!("mqtt://{}:{}", broker.host, broker.port);
+    let server = start_server(&loaded, broker, state, &url)?;
+    log::info!("page http://{}/", server.page());
+    say_next_step(&loaded, &url);
+    let result = watch(signals, server, named.as_deref());
+    if let Some(embedded) = embedded {
+        embedded.stop();
+    }
+    result
+}
+
+fn start_server(
+    loaded: &Loaded,
+    broker: ExternalBroker,
+    state: StateFile,
+    url: &str,
+) -> Result<Server, Failure> {
+    let config = &loaded.config;
+    Server::start(Options {
+        site: config.site.clone(),
+        setup: config.setup.clone(),
+        broker,
+        home_assistant: config.home_assistant.clone(),
+        listen: config.web.listen,
+        hosts: config.web.hosts.clone(),
+        state: Some(state),
+        clock: Clock::start(),
+        context: PageContext::new(config.site.clone(), agent_lines(url, &config.site, "kitchen", None)),
+        observer: None,
+    })
+}
+
+fn log_remarks(loaded: &Loaded) {
+    if let Some(file) = &loaded.file {
+        for remark in &loaded.remarks {
+            log::warn!("{}", remark.display(file));
+        }
+    }
+}
+
+fn say_next_step(loaded: &Loaded, url: &str) {
+    match &loaded.file {
+        Some(file) => log::info!("configuration {}, broker {url}", file.display()),
+        None => log::info!(
+            "no configuration: broker {url} and page are on loopback, rooms are named after access points; \
+             next: whichroom init, which opens the broker to your network or uses the one you have"
+        ),
+    }
+}
+
+/// Until a signal ends it, or it ends by itself.
+fn watch(mut signals: Signals, server: Server, named: Option<&std::path::Path>) -> Result<(), Failure> {
+    loop {
+        for signal in signals.pending() {
+            if signal != SIGHUP {
+                log::info!("stopping");
+                return server.stop();
+            }
+            reload(&server, named);
+        }
+        if server.is_finished() {
+            return server.stop();
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn reload(server: &Server, named: Option<&std::path::Path>) {
+    match config::load(named) {
+        Ok(loaded) => {
+            log_remarks(&loaded);
+            log::info!("configuration read again; another site, broker or page address needs a restart");
+            server.reload(loaded.config.setup, loaded.config.home_assistant);
+        }
+        Err(error) => log::error!("the configuration is left as it was:\n{error}"),
+    }
+}
+
+/// Opens the embedded broker, and says how the aggregator itself gets in.
+fn start_embedded(options: &EmbeddedBroker, site: &Id) -> Result<(Broker, ExternalBroker), Failure> {
+    let own = EmbeddedUser {
+        name: "whichroom".to_owned(),
+        password: whichroom_mqtt::Secret::new(state::random_hex(16).map_err(Failure::run)?),
+        ap: None,
+    };
+    let open = options.users.is_empty();
+    let users: Vec<User> = if open {
+        Vec::new()
+    } else {
+        options.users.iter().chain([&own]).map(|user| broker_user(user, site)).collect()
+    };
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, MQTT_PORT));
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let start = |address| {
+        Broker::start(whichroom_broker::Options {
+            listen: vec![address],
+            users: users.clone(),
+            limits: Limits::default(),
+        })
+    };
+    let broker = match options.listen {
+        Some(address) => start(address),
+        None => start(usual).or_else(|_| start(any)),
+    };
+    let broker = broker.map_err(|error| {
+        Failure::run(format!("the embedded broker: {error}; give another address with mqtt.listen"))
+    })?;
+    let address =
+        *broker.addresses().first().ok_or_else(|| Failure::run("the embedded broker has no address"))?;
+    let host = if address.ip().is_unspecified() {
+        Ipv4Addr::LOCALHOST.to_string()
+    } else {
+        address.ip().to_string()
+    };
+    let login = (!open).then_some(own);
+    let (username, password) = login.map_or((None, None), |own| (Some(own.name), Some(own.password)));
+    Ok((broker, ExternalBroker { host, port: address.port(), username, password }))
+}
+
+/// An agent may write the topics of its access point and read what is meant for it; everybody else may do everything.
+fn broker_user(user: &EmbeddedUser, site: &Id) -> User {
+    let root = Root::new(site);
+    let (publish, subscribe) = match &user.ap {
+        Some(ap) => {
+            let own = root.filter(&format!("ap/{ap}/#"));
+            (vec![own.clone()], vec![own, root.filter("tracked")])
+        }
+        None => (vec!["#".to_owned()], vec!["#".to_owned()]),
+    };
+    User {
+        name: user.name.clone(),
+        password: whichroom_broker::Secret::new(user.password.reveal()),
+        publish,
+        subscribe,
+    }
+}

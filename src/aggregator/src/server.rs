@@ -1,0 +1,393 @@
+//! The shell around [`Hub`]: one thread that owns it and reads one channel, the broker's session, the page, and the
+//! state file. `run` and `demo` start it and wait.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Refused, Session};
+use whichroom_presence::output::{Effect, Problem};
+use whichroom_presence::setup::Setup;
+use whichroom_wire::aggregator::MovedKind;
+use whichroom_wire::{Id, PAYLOAD_MAX};
+
+use crate::Failure;
+use crate::clock::Clock;
+use crate::config::{ExternalBroker, HomeAssistant};
+use crate::hub::{self, Hub};
+use crate::state::{Saved, StateFile};
+use crate::web::{self, PageContext, WebServer, page_json};
+
+/// The page's port unless the configuration names one.
+const PAGE_PORT: u16 = 8737;
+/// The page is written anew at most this often.
+const PAGE_EVERY: Duration = Duration::from_millis(200);
+/// Counters of the page that change without a decision are this old at most.
+const PAGE_AT_LEAST: Duration = Duration::from_secs(5);
+/// A decision is on disk after at most this; timers that merely went on, after a minute.
+const SAVE_AFTER_DECISION: Duration = Duration::from_secs(2);
+const SAVE_AT_LEAST: Duration = Duration::from_secs(60);
+/// How long a stop waits for the broker to take the last messages.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// The broker keeps our session and our will for as long, so that a restart is nobody's business.
+const SESSION_EXPIRY_S: u32 = 60;
+const MS_PER_BIRTH_DELAY: u64 = 5_000;
+
+/// Somebody who sees every decision as it is made.
+pub type Observer = Box<dyn FnMut(&Effect, &Clock) + Send>;
+
+/// What to run.
+pub struct Options {
+    pub site: Id,
+    pub setup: Setup,
+    pub broker: ExternalBroker,
+    pub home_assistant: HomeAssistant,
+    /// Where the page listens; the default port if that is free, else any, if `None`.
+    pub listen: Option<SocketAddr>,
+    /// Names by which a browser may ask for the page, beside loopback's.
+    pub hosts: Vec<String>,
+    /// Where state is kept; nothing survives if `None`.
+    pub state: Option<StateFile>,
+    pub clock: Clock,
+    pub context: PageContext,
+    pub observer: Option<Observer>,
+}
+
+/// What the main loop is told.
+enum Input {
+    Mqtt(Event),
+    Setup(Box<(Setup, HomeAssistant)>),
+    Context(PageContext),
+    Stop,
+}
+
+/// A running aggregator.
+pub struct Server {
+    inputs: mpsc::Sender<Input>,
+    page: SocketAddr,
+    thread: Option<JoinHandle<Result<(), Failure>>>,
+}
+
+impl Server {
+    /// Starts everything. The broker need not be there yet; the page is.
+    pub fn start(options: Options) -> Result<Server, Failure> {
+        let saved = match &options.state {
+            Some(file) => file.load().map_err(Failure::run)?,
+            None => Saved::new(options.site.clone()),
+        };
+        let (page_sender, page_receiver) = watch::channel(Arc::from("{}"));
+        let web = open_page(options.listen, options.hosts.clone(), page_receiver)?;
+        let page = web.address();
+        let (inputs, receiver) = mpsc::channel();
+        let events = inputs.clone();
+        let mqtt = mqtt_options(&options, &saved.instance);
+        let worker = Worker::new(options, saved, web, page_sender);
+        // The receiver outlives the session; once it is gone nobody is left to tell.
+        let session = Session::start(mqtt, move |event| drop(events.send(Input::Mqtt(event))));
+        let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(session, &receiver));
+        let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
+        Ok(Server { inputs, page, thread: Some(thread) })
+    }
+
+    /// Where the page is.
+    pub fn page(&self) -> SocketAddr {
+        self.page
+    }
+
+    /// Takes a configuration that was read again; nothing that was decided is lost.
+    pub fn reload(&self, setup: Setup, home_assistant: HomeAssistant) {
+        // A stopped server takes nothing; `wait` says why it stopped.
+        let _ = self.inputs.send(Input::Setup(Box::new((setup, home_assistant))));
+    }
+
+    /// What the page says beside the decisions.
+    pub fn set_context(&self, context: PageContext) {
+        let _ = self.inputs.send(Input::Context(context));
+    }
+
+    /// Whether it stopped by itself.
+    pub fn is_finished(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Says goodbye to the broker, saves, and ends.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        let _ = self.inputs.send(Input::Stop);
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        thread.join().unwrap_or_else(|_| Err(Failure::run("the main loop panicked; see the log")))
+    }
+}
+
+fn open_page(
+    listen: Option<SocketAddr>,
+    hosts: Vec<String>,
+    state: watch::Receiver<Arc<str>>,
+) -> Result<WebServer, Failure> {
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PAGE_PORT));
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let started = match listen {
+        Some(address) => web::start(address, hosts, state),
+        None => web::start(usual, hosts.clone(), state.clone()).or_else(|_| web::start(any, hosts, state)),
+    };
+    started.map_err(|error| Failure::run(format!("the page: {error}")))
+}
+
+fn mqtt_options(options: &Options, instance: &Id) -> MqttOptions {
+    MqttOptions {
+        host: options.broker.host.clone(),
+        port: options.broker.port,
+        username: options.broker.username.clone(),
+        password: options.broker.password.clone(),
+        client_id: format!("whichroom-{}-{instance}", options.site),
+        keep_alive: Duration::from_secs(20),
+        will: Some(Hub::will(&options.site)),
+        will_delay_s: SESSION_EXPIRY_S,
+        packet_max: PAYLOAD_MAX,
+        protocol: Protocol::V5OrV4 { session_expiry_s: SESSION_EXPIRY_S },
+        clean_session: false,
+    }
+}
+
+/// The main loop's belongings.
+struct Worker {
+    hub: Hub,
+    clock: Clock,
+    state: Option<StateFile>,
+    saved: Saved,
+    page: watch::Sender<Arc<str>>,
+    context: PageContext,
+    observer: Option<Observer>,
+    web: WebServer,
+    unsaved_since: Option<Instant>,
+    saved_at: Instant,
+    page_at: Option<Instant>,
+    page_stale: bool,
+}
+
+impl Worker {
+    fn new(options: Options, mut saved: Saved, web: WebServer, page: watch::Sender<Arc<str>>) -> Worker {
+        let clock = options.clock;
+        // What was saved lay there for a while: timers stood still, but "since" goes on.
+        let downtime_ms = saved.age_ms(Timestamp::now());
+        let seed = saved
+            .instance
+            .as_str()
+            .bytes()
+            .fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let hub = Hub::new(
+            hub::Options {
+                site: options.site,
+                instance: saved.instance.clone(),
+                setup: options.setup,
+                home_assistant: options.home_assistant,
+                owned: saved.published.clone(),
+                snapshot: saved.snapshot.take().map(|snapshot| snapshot.taken_ms_ago(downtime_ms)),
+                birth_delay_ms: seed % MS_PER_BIRTH_DELAY,
+            },
+            clock.now(),
+        );
+        Worker {
+            hub,
+            clock,
+            state: options.state,
+            saved,
+            page,
+            context: options.context,
+            observer: options.observer,
+            web,
+            unsaved_since: None,
+            saved_at: Instant::now(),
+            page_at: None,
+            page_stale: true,
+        }
+    }
+
+    fn run(mut self, session: Session, inputs: &mpsc::Receiver<Input>) -> Result<(), Failure> {
+        let mut stop = false;
+        while !stop && self.hub.refused().is_none() {
+            match inputs.recv_timeout(self.wait()) {
+                Ok(input) => stop = self.handle(input),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => stop = true,
+            }
+            // What arrived together is decided before anything slower is done.
+            while let Ok(input) = inputs.try_recv() {
+                self.send(&session);
+                stop |= self.handle(input);
+            }
+            let now = self.clock.now();
+            if self.hub.poll_timeout().is_some_and(|at| at <= now) {
+                self.hub.handle_timeout(now, &self.clock);
+            }
+            self.send(&session);
+            self.observe();
+            self.write_page();
+            self.save_if_due();
+        }
+        self.finish(session)
+    }
+
+    /// Returns whether to stop.
+    fn handle(&mut self, input: Input) -> bool {
+        let now = self.clock.now();
+        match input {
+            Input::Mqtt(event) => {
+                log_connection(&event);
+                self.hub.handle_event(event, now, &self.clock);
+            }
+            Input::Setup(both) => self.hub.handle_setup(both.0, both.1, now, &self.clock),
+            Input::Context(context) => self.context = context,
+            Input::Stop => return true,
+        }
+        self.page_stale = true;
+        false
+    }
+
+    /// Until the next thing that is due by time.
+    fn wait(&self) -> Duration {
+        let hub = self.hub.poll_timeout().map(|at| self.clock.until(at));
+        let page = self.page_at.map(|at| {
+            (at + if self.page_stale { PAGE_EVERY } else { PAGE_AT_LEAST })
+                .saturating_duration_since(Instant::now())
+        });
+        let save =
+            self.unsaved_since.map(|at| (at + SAVE_AFTER_DECISION).saturating_duration_since(Instant::now()));
+        [hub, page, save].into_iter().flatten().min().unwrap_or(SAVE_AFTER_DECISION)
+    }
+
+    fn send(&mut self, session: &Session) {
+        if let Some(Err(error)) = self.hub.poll_subscribe().map(|filters| session.subscribe(&filters)) {
+            log::debug!("not subscribed: {error}");
+        }
+        while let Some(publish) = self.hub.next_publish() {
+            match session.try_publish(publish.clone()) {
+                Ok(token) => self.hub.handle_handed(token),
+                Err(Refused::NotConnected | Refused::Full) => return,
+                Err(error @ (Refused::TooLarge { .. } | Refused::BadTopic)) => {
+                    log::error!("{} is not published: {error}", publish.topic);
+                    self.hub.handle_unsendable();
+                }
+            }
+        }
+    }
+
+    fn observe(&mut self) {
+        while let Some(effect) = self.hub.poll_effect() {
+            match &mut self.observer {
+                Some(observer) => observer(&effect, &self.clock),
+                None => log_effect(&effect),
+            }
+        }
+    }
+
+    fn write_page(&mut self) {
+        let every = if self.page_stale { PAGE_EVERY } else { PAGE_AT_LEAST };
+        if self.page_at.is_some_and(|at| at.elapsed() < every) {
+            return;
+        }
+        let json = page_json(&self.hub.view(self.clock.now()), &self.clock, &self.context);
+        self.page.send_replace(Arc::from(json));
+        self.page_at = Some(Instant::now());
+        self.page_stale = false;
+    }
+
+    fn save_if_due(&mut self) {
+        if self.hub.take_dirty() {
+            self.unsaved_since.get_or_insert_with(Instant::now);
+        }
+        let decided = self.unsaved_since.is_some_and(|at| at.elapsed() >= SAVE_AFTER_DECISION);
+        if decided || self.saved_at.elapsed() >= SAVE_AT_LEAST {
+            self.save();
+        }
+    }
+
+    fn save(&mut self) {
+        self.unsaved_since = None;
+        self.saved_at = Instant::now();
+        let Some(file) = &self.state else { return };
+        let (snapshot, published) = self.hub.snapshot(self.clock.now());
+        self.saved.snapshot = Some(snapshot);
+        self.saved.published = published;
+        // Presence goes on with a full disk; what a restart would lose is said.
+        if let Err(error) = file.save(&mut self.saved, Timestamp::now()) {
+            log::error!("the state cannot be saved, a restart would lose it: {error}");
+        }
+    }
+
+    fn finish(mut self, session: Session) -> Result<(), Failure> {
+        for publish in self.hub.farewell() {
+            if let Err(error) = session.try_publish(publish) {
+                log::debug!("no goodbye: {error}");
+            }
+        }
+        session.close(FAREWELL);
+        self.web.stop();
+        match self.hub.refused() {
+            Some(why) => Err(Failure::run(why)),
+            None => {
+                self.save();
+                Ok(())
+            }
+        }
+    }
+}
+
+fn log_connection(event: &Event) {
+    match event {
+        Event::Connected { session_present: true } => {
+            log::info!("connected to the broker, which kept the session")
+        }
+        Event::Connected { session_present: false } => log::info!("connected to the broker"),
+        Event::Disconnected { why, retry_in } => {
+            log::warn!("no connection to the broker: {why}; next attempt in {:.1} s", retry_in.as_secs_f32());
+        }
+        Event::Oversized { topic, bytes } => {
+            let topic = topic.as_deref().unwrap_or("a topic");
+            log::warn!("{topic} holds {bytes} bytes and was not read; at most {PAYLOAD_MAX} are");
+        }
+        Event::Message { .. } | Event::Acked(_) => {}
+    }
+}
+
+fn log_effect(effect: &Effect) {
+    match effect {
+        Effect::Moved(moved) => {
+            let because = words(&moved.because);
+            match moved.kind {
+                MovedKind::Arrived => log::info!("{} came home, {}: {because}", moved.name, moved.to_name),
+                MovedKind::Left => log::info!("{} left: {because}", moved.name),
+                MovedKind::ChangedRoom => {
+                    log::info!(
+                        "{} went from {} to {}: {because}",
+                        moved.name,
+                        moved.from_name,
+                        moved.to_name
+                    );
+                }
+            }
+        }
+        Effect::Problem(problem) => log::warn!("{}", place(problem)),
+        Effect::ProblemOver(problem) => log::info!("over: {}", place(problem)),
+        Effect::Roamed(roamed) => {
+            log::debug!("{} roamed from {} to {}", roamed.device, roamed.from_ap, roamed.to_ap)
+        }
+        Effect::NewRoom(room) => log::info!("new room {}", room.name),
+        Effect::Person(_) | Effect::Room(_) | Effect::Device(_) | Effect::House(_) => {}
+    }
+}
+
+fn place(problem: &Problem) -> String {
+    match &problem.ap {
+        Some(ap) => format!("{ap}: {}", problem.text),
+        None => problem.text.clone(),
+    }
+}
+
+/// Reasons in one line.
+pub fn words(reasons: &[whichroom_presence::output::Reason]) -> String {
+    let words: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+    words.join("; ")
+}

@@ -1,0 +1,189 @@
+//! What survives a restart: the decisions with their timers, the topics that were published, and who this instance
+//! is. Written whole and swapped in, so that a power cut leaves the old file or the new one.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use whichroom_presence::Snapshot;
+use whichroom_wire::Id;
+
+use crate::home_assistant::Owned;
+
+const FILE: &str = "whichroom.state.json";
+const VERSION: u32 = 1;
+
+/// Contents of the file.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Saved {
+    version: u32,
+    /// Tells this aggregator from a second one of the same site.
+    pub instance: Id,
+    /// Wall clock at the time of writing; only ever shown.
+    saved_at_ms: i64,
+    /// Retained topics that are ours to remove.
+    pub published: Vec<Owned>,
+    /// Decisions and timers; `None` before the first.
+    pub snapshot: Option<Snapshot>,
+}
+
+impl Saved {
+    /// Nothing yet, for an instance that starts for the first time.
+    pub fn new(instance: Id) -> Saved {
+        Saved { version: VERSION, instance, saved_at_ms: 0, published: Vec::new(), snapshot: None }
+    }
+
+    /// How long ago it was written, by the wall clock; for display only.
+    pub fn age_ms(&self, now: Timestamp) -> u64 {
+        u64::try_from(now.as_millisecond().saturating_sub(self.saved_at_ms)).unwrap_or(0)
+    }
+}
+
+/// The file's place.
+#[derive(Debug, Clone)]
+pub struct StateFile {
+    path: PathBuf,
+}
+
+impl StateFile {
+    /// The file in `directory`, which is made if it is missing.
+    pub fn in_directory(directory: &Path) -> Result<StateFile, String> {
+        fs::create_dir_all(directory).map_err(|error| {
+            format!(
+                "the state directory {} cannot be made: {error}; give another with --state",
+                directory.display()
+            )
+        })?;
+        Ok(StateFile { path: directory.join(FILE) })
+    }
+
+    /// What was saved, or a new beginning. A file that does not read is kept aside and said.
+    pub fn load(&self) -> Result<Saved, String> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Saved::new(new_instance()?)),
+            Err(error) => return Err(format!("{} cannot be read: {error}", self.path.display())),
+        };
+        match serde_json::from_str::<Saved>(&text) {
+            Ok(saved) if saved.version == VERSION => Ok(saved),
+            Ok(saved) => Err(format!(
+                "{} has version {}, this release knows {VERSION}",
+                self.path.display(),
+                saved.version
+            )),
+            Err(error) => {
+                let aside = self.path.with_extension("json.unreadable");
+                log::error!(
+                    "{} does not read ({error}); kept as {}, starting anew",
+                    self.path.display(),
+                    aside.display()
+                );
+                fs::rename(&self.path, &aside)
+                    .map_err(|error| format!("{} cannot be renamed: {error}", self.path.display()))?;
+                Ok(Saved::new(new_instance()?))
+            }
+        }
+    }
+
+    /// Replaces the file.
+    pub fn save(&self, saved: &mut Saved, now: Timestamp) -> io::Result<()> {
+        saved.saved_at_ms = now.as_millisecond();
+        let text = serde_json::to_vec(saved)?;
+        let fresh = self.path.with_extension("json.new");
+        let mut file = File::create(&fresh)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        fs::rename(&fresh, &self.path)?;
+        // The name is on disk only once its directory is.
+        self.path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    }
+}
+
+/// Where state goes: as asked, as systemd says, the usual place if it can be written, else beside the configuration.
+pub fn directory(asked: Option<PathBuf>, config_file: Option<&Path>) -> PathBuf {
+    const USUAL: &str = "/var/lib/whichroom";
+    let by_systemd = || std::env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(USUAL)).filter(|directory| is_writable(directory));
+    let beside = || config_file.map(|file| file.parent().unwrap_or(Path::new(".")).join("whichroom-state"));
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".local/state/whichroom"));
+    asked
+        .or_else(by_systemd)
+        .or_else(usual)
+        .or_else(beside)
+        .or_else(home)
+        .unwrap_or_else(|| PathBuf::from("whichroom-state"))
+}
+
+fn is_writable(directory: &Path) -> bool {
+    let probe = directory.join(".whichroom-probe");
+    let written = File::create(&probe).is_ok();
+    let _ = fs::remove_file(&probe);
+    written
+}
+
+/// Eight random hexadecimal digits.
+fn new_instance() -> Result<Id, String> {
+    random_hex(4)?.parse().map_err(|_| "no random id".to_owned())
+}
+
+/// `bytes` random bytes as hexadecimal digits, from the kernel.
+pub fn random_hex(bytes: usize) -> Result<String, String> {
+    let mut random = vec![0; bytes];
+    let mut source = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
+    source.read_exact(&mut random).map_err(|error| format!("/dev/urandom: {error}"))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Scratch {
+            Scratch(std::env::temp_dir().join(format!("whichroom-{}", random_hex(8).unwrap())))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded() {
+        let scratch = Scratch::new();
+        let file = StateFile::in_directory(&scratch.0).unwrap();
+        let mut saved = file.load().unwrap();
+        let topic = "whichroom/home/person/ada".to_owned();
+        saved.published.push(Owned { topic, device: None });
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        file.save(&mut saved, now).unwrap();
+        let loaded = file.load().unwrap();
+        assert_eq!((loaded.instance, loaded.published), (saved.instance, saved.published));
+        assert_eq!(Saved::new("x".parse().unwrap()).snapshot.is_none(), loaded.snapshot.is_none());
+    }
+
+    #[test]
+    fn an_unreadable_file_is_kept_aside() {
+        let scratch = Scratch::new();
+        let file = StateFile::in_directory(&scratch.0).unwrap();
+        fs::write(&file.path, "{\"version\":").unwrap();
+        assert!(file.load().unwrap().snapshot.is_none());
+        assert!(scratch.0.join("whichroom.state.json.unreadable").exists());
+    }
+
+    #[test]
+    fn a_newer_file_is_refused_and_left_alone() {
+        let scratch = Scratch::new();
+        let file = StateFile::in_directory(&scratch.0).unwrap();
+        let text = r#"{"version":9,"instance":"a","saved_at_ms":0,"published":[],"snapshot":null}"#;
+        fs::write(&file.path, text).unwrap();
+        assert!(file.load().unwrap_err().contains("version 9"));
+        assert_eq!(fs::read_to_string(&file.path).unwrap(), text);
+    }
+}
