@@ -223,11 +223,8 @@ fn reassoc_disassoc() {
     house.send_table("garden");
     house.pass(10 * MINUTE);
     house.assert_never_away();
-    let states = house.said.iter().filter_map(|(_, effect)| match effect {
-        Effect::Device(device) => Some(device.state),
-        _ => None,
-    });
-    assert!(states.into_iter().all(|state| state == DeviceState::Present), "it was there all the time");
+    let said = house.devices_said();
+    assert!(said.iter().all(|(_, device)| device.state == DeviceState::Present), "it was there all the time");
 }
 
 #[test]
@@ -531,7 +528,11 @@ fn broker_restart() {
             Effect::Device(_) => Some("device"),
             Effect::Person(_) => Some("person"),
             Effect::House(_) => Some("house"),
-            _ => None,
+            Effect::Moved(_)
+            | Effect::Roamed(_)
+            | Effect::Problem(_)
+            | Effect::ProblemOver(_)
+            | Effect::NewRoom(_) => None,
         })
         .collect();
     let order = |kind: &str| kinds.iter().filter(|known| **known == kind).count();

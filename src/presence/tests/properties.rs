@@ -290,7 +290,8 @@ impl Watch {
         match (before, person.home) {
             (At::Home | At::Away, At::Undecided) => panic!("{person:?} was decided before"),
             (At::Away, At::Home) => {
-                let vouched = self.authorized_at[index].is_some_and(|vouched| at - vouched <= 60_000);
+                // The longest that this test holds a message back, and what a sending AP takes for a table.
+                let vouched = self.authorized_at[index].is_some_and(|vouched| at - vouched <= 150_000);
                 assert!(vouched, "{person:?} came home without an authorised association");
             }
             (At::Home | At::Undecided, At::Away) => {
@@ -300,7 +301,7 @@ impl Watch {
                     "{person:?} left, but the exit was watched for {watched} ms only"
                 );
             }
-            _ => {}
+            (At::Undecided, At::Home | At::Undecided) | (At::Home, At::Home) | (At::Away, At::Away) => {}
         }
         assert!(person.home == At::Home || person.room.is_none(), "{person:?} is in a room");
     }
@@ -313,7 +314,7 @@ fn watched_ms(messages: &[i64], now: i64) -> i64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, max_shrink_iters: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, ..ProptestConfig::with_cases(96) })]
 
     #[test]
     fn nothing_false_whatever_happens(steps in prop::collection::vec(step(), 1..60)) {

@@ -106,13 +106,7 @@ fn walking_is_followed() {
     assert_eq!(house.room(0), Some("garden".into()));
     let moved = &house.moves()[1];
     assert_eq!((moved.from_name.as_str(), moved.to_name.as_str()), ("Bedroom", "Garden"));
-    let people = |id: &str| {
-        let rooms = house.said.iter().filter_map(|(_, effect)| match effect {
-            Effect::Room(room) if room.id.as_str() == id => Some(room.people.clone()),
-            _ => None,
-        });
-        rooms.last().unwrap()
-    };
+    let people = |room: &str| house.people_said_in(room).unwrap();
     assert_eq!(
         (people("kitchen"), people("bedroom"), people("garden")),
         (vec![], vec!["Ben".into()], vec!["Ann".into()])
@@ -126,10 +120,7 @@ fn a_roam_is_said_at_once() {
     let roamed = house.said.iter().position(|(_, effect)| matches!(effect, Effect::Roamed(_))).unwrap();
     let Effect::Roamed(roamed) = &house.said[roamed].1 else { unreachable!() };
     assert_eq!((roamed.from_ap.as_str(), roamed.to_ap.as_str()), ("kitchen", "garden"));
-    let device = house.said.iter().find_map(|(at, effect)| match effect {
-        Effect::Device(device) => Some((*at, device.ap.clone())),
-        _ => None,
-    });
+    let device = house.devices_said().first().map(|(at, device)| (*at, device.ap.clone()));
     assert_eq!(device, Some((house.now_ms, Some(id("garden")))));
 }
 

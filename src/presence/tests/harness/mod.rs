@@ -1,9 +1,15 @@
 //! A home in virtual time: access points that write real messages, an engine that reads them, and a diary of what
 //! it said. Each second the clock moves, timers that are due are handled, and each AP sends its table every 30 s.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part of this")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm,
+    reason = "each test file uses its own part of this, and a failed unwrap is a failed test"
+)]
 
-use whichroom_presence::output::{Effect, Home as At, Moved, PersonView, View};
+use whichroom_presence::output::{DeviceView, Effect, Home as At, Moved, PersonView, View};
 use whichroom_presence::setup::{
     AccessPointSetup, Counts, Detail, DeviceSetup, PersonSetup, RoomSetup, Setup, SsidKind, SsidSetup, Timing,
 };
@@ -422,6 +428,23 @@ impl House {
         let person =
             |effect: &Effect| if let Effect::Person(person) = effect { Some(person.clone()) } else { None };
         self.said.iter().filter_map(|(_, effect)| person(effect)).collect()
+    }
+
+    /// Devices as they were published, and when.
+    pub fn devices_said(&self) -> Vec<(i64, DeviceView)> {
+        let device = |at: i64, effect: &Effect| match effect {
+            Effect::Device(device) => Some((at, device.clone())),
+            _ => None,
+        };
+        self.said.iter().filter_map(|(at, effect)| device(*at, effect)).collect()
+    }
+
+    /// Names of those in a room, as published last.
+    pub fn people_said_in(&self, room: &str) -> Option<Vec<String>> {
+        self.said.iter().rev().find_map(|(_, effect)| match effect {
+            Effect::Room(said) if said.id.as_str() == room => Some(said.people.clone()),
+            _ => None,
+        })
     }
 
     pub fn moves(&self) -> Vec<Moved> {
