@@ -333,23 +333,27 @@ fn band(radio: &Radio) -> Option<&'static str> {
     }
 }
 
-/// Hues are at least this far apart, while there is room for all.
+/// Hues are this far apart, while there is room for all.
 const HUE_STEP: u16 = 30;
+const HUE_SLOTS: u16 = 360 / HUE_STEP;
 
-/// A colour for each room, in degrees of the colour circle. It comes from the room's id, so it stays when other rooms
-/// come; only a room whose colour an earlier one has takes the next free one.
+/// A colour for each room, in degrees of the colour circle. It comes from the room's id and stays when other rooms come;
+/// only where an earlier room has it, or one beside it, the room takes another: one with free neighbours if there is any.
 fn hues(view: &View) -> BTreeMap<&Id, u16> {
-    const SLOTS: u16 = 360 / HUE_STEP;
-    let mut hues: BTreeMap<&Id, u16> = BTreeMap::new();
+    let mut slots: BTreeMap<&Id, u16> = BTreeMap::new();
     for room in &view.rooms {
-        let first = fnv1a(room.id.as_str()) % u32::from(SLOTS);
-        let wanted = u16::try_from(first).unwrap_or_default();
+        let wanted = u16::try_from(fnv1a(room.id.as_str()) % u32::from(HUE_SLOTS)).unwrap_or_default();
         // 5 is coprime to 12: the search visits every slot, and neighbours in time are no neighbours in colour.
-        let slots = (0..SLOTS).map(|step| (wanted + 5 * step) % SLOTS * HUE_STEP);
-        let free = slots.clone().find(|hue| !hues.values().any(|taken| taken == hue));
-        hues.insert(&room.id, free.unwrap_or(wanted * HUE_STEP));
+        let order = (0..HUE_SLOTS).map(|step| (wanted + 5 * step) % HUE_SLOTS);
+        let is_free = |slot: u16| !slots.values().any(|taken| *taken == slot);
+        let has_free_neighbours = |slot: &u16| {
+            is_free(*slot) && is_free((slot + 1) % HUE_SLOTS) && is_free((slot + HUE_SLOTS - 1) % HUE_SLOTS)
+        };
+        let found =
+            order.clone().find(has_free_neighbours).or_else(|| order.clone().find(|slot| is_free(*slot)));
+        slots.insert(&room.id, found.unwrap_or(wanted));
     }
-    hues
+    slots.into_iter().map(|(room, slot)| (room, slot * HUE_STEP)).collect()
 }
 
 /// The 32-bit FNV-1a hash: the same on every machine and in every version.
@@ -442,9 +446,12 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, (0..12).map(|slot| slot * HUE_STEP).collect::<Vec<_>>());
 
-        view.rooms.truncate(5);
-        let five: Vec<u16> = view.rooms.iter().map(|room| hues(&view)[&room.id]).collect();
-        assert_eq!(five, twelve[..5], "later rooms change no colour");
+        view.rooms.truncate(4);
+        let four: Vec<u16> = view.rooms.iter().map(|room| hues(&view)[&room.id]).collect();
+        let apart = |a: u16, b: u16| a.abs_diff(b).min(360 - a.abs_diff(b));
+        let pairs = four.iter().enumerate().flat_map(|(n, a)| four[..n].iter().map(move |b| apart(*a, *b)));
+        assert!(pairs.min() >= Some(2 * HUE_STEP), "a few rooms are easily told apart: {four:?}");
+        assert_eq!(four, twelve[..4], "later rooms change no colour");
 
         view.rooms = (0..40)
             .map(|n| RoomView { id: format!("r{n}").parse().unwrap(), name: String::new(), people: vec![] })

@@ -265,7 +265,7 @@ function noteMoves(before, after) {
     const what = { away: "left", home: from === "Away" ? "came home" : "went" }[person.home] ?? "is";
     const line = person.home === "away" ? `${person.name} left` : `${person.name} ${what}: ${from} → ${to}`;
     const time = make("time", "", after.now.slice(11, 19));
-    log.prepend(make("li", "", time, make("span", "", line), make("span", "quiet", person.because.join("; "))));
+    log.prepend(make("li", "", time, make("span", "", line)));
     while (log.childElementCount > MOVES_MAX) log.lastElementChild.remove();
     $("moves").hidden = false;
   }
