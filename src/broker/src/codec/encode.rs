@@ -198,7 +198,8 @@ pub(crate) fn disconnect(version: Version, reason: DisconnectReasonCode) -> Opti
     match version {
         Version::V4 => None,
         Version::V5 => {
-            let packet = v5_0::Disconnect::builder().reason_code(reason);
+            // Without properties some clients, rumqttc for one, wait for the byte that says there are none.
+            let packet = v5_0::Disconnect::builder().reason_code(reason).props(Vec::new());
             Some(bytes(packet.build().map(|packet| packet.to_continuous_buffer())))
         }
     }
