@@ -1,0 +1,2 @@
+//! Builds packages and feeds for OpenWrt: see `whichroom-package --help`.
+fn main() {}
