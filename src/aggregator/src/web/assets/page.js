@@ -252,7 +252,7 @@ function drawUnknown(element, device) {
 
 function personExample(unknown) {
   const mac = unknown[0]?.mac ?? "02:00:00:00:00:01";
-  return `[[person]]\nname = "Anna"\ndevices = [{ name = "phone", macs = ["${mac}"] }]`;
+  return `[[person]]\nname = "Anna"\ndevices = [{ name = "Anna's phone", macs = ["${mac}"] }]`;
 }
 
 /// Moves since this page was opened; a screen reader says them, and nothing else of what changes all the time.
