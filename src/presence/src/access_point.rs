@@ -18,6 +18,9 @@ const BOOTS_MAX: usize = 4;
 /// Unknown stations remembered per access point.
 const STRANGERS_MAX: usize = 512;
 
+/// BSSs remembered per access point, beyond those it names.
+const BSSES_MAX: usize = 256;
+
 /// An access point.
 #[derive(Debug)]
 pub(crate) struct AccessPoint {
@@ -274,7 +277,7 @@ impl ApState {
         zero.after(sent_ms).before(age_ms).min(now)
     }
 
-    /// Takes a status in; false for the end of another boot, which concerns nobody.
+    /// Whether the end of a boot is the end of the one that speaks for this AP.
     pub fn takes_offline(&self, stamp: &Stamp) -> bool {
         self.identity.as_ref().is_none_or(|known| known.node == stamp.node && known.boot == stamp.boot)
     }
@@ -295,10 +298,7 @@ impl ApState {
     }
 
     /// Takes a status in.
-    pub fn take_status(&mut self, status: Status, retained: bool) {
-        if retained && status.state == State::Offline {
-            self.offline = true;
-        }
+    pub fn take_status(&mut self, status: Status) {
         self.awaited = status.state == State::Online;
         self.status = Some(status);
     }
@@ -383,7 +383,8 @@ impl ApState {
         let given_up =
             |bss: &Bss| bss.down_since.is_some_and(|since| now.since(since) > timing.blind_said_ms);
         let named: BTreeSet<Mac> = radios.iter().filter_map(|radio| radio.bssid).collect();
-        self.bsses.retain(|bssid, bss| named.contains(bssid) || !given_up(bss));
+        let is_crowded = self.bsses.len() > BSSES_MAX;
+        self.bsses.retain(|bssid, bss| named.contains(bssid) || !(is_crowded || given_up(bss)));
         if self.bsses.values().all(|bss| bss.down_since.is_some()) && !self.bsses.is_empty() {
             self.windows.close();
         }

@@ -284,7 +284,11 @@ impl Engine {
             )),
         };
         self.say_blind(ap, text.map(|text| Problem { ap: Some(self.aps[ap.0 as usize].id.clone()), text }));
-        self.timers.set(Timer::Blind(ap), now.after(BLIND_AGAIN_MS));
+        let since = self.aps[ap.0 as usize].state.blind_since;
+        let steps = [self.timing.blind_said_ms, self.timing.blind_given_up_ms].map(|ms| since.after(ms));
+        let next = steps.into_iter().filter(|step| *step > now).min();
+        let again = now.after(BLIND_AGAIN_MS);
+        self.timers.set(Timer::Blind(ap), next.map_or(again, |next| next.min(again)));
     }
 
     fn say_blind(&mut self, ap: ApIndex, problem: Option<Problem>) {

@@ -362,7 +362,8 @@ impl Memory {
         let was_home = matches!(self.state, State::Present | State::Fading(_));
         let mark_of = |claim: &Claim| aps[claim.association.ap.0 as usize].state.mark;
         let mut holds = self.current().is_some_and(|claim| claim.holds(mark_of(claim)));
-        if !holds && was_home {
+        let is_first_seen = matches!(self.state, State::Undecided) && evidence >= Evidence::Listed;
+        if !holds && (was_home || is_first_seen) {
             let others = self.claims.iter().filter(|claim| claim.holds(mark_of(claim)));
             if let Some(other) = others.max_by_key(|claim| claim.heard_at()).map(|claim| claim.association) {
                 if let Some(before) = self.association {

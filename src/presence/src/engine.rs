@@ -182,11 +182,23 @@ impl Engine {
 
     /// Sets the timers that the states want.
     fn arm(&mut self, now: Moment) {
-        for index in 0..self.aps.len() {
-            self.timers.set_if_idle(Timer::Reporting(ap_index(index)), now.after(self.timing.reporting_ms));
+        for (index, ap) in self.aps.iter().enumerate() {
+            let index = ap_index(index);
+            self.timers.set_if_idle(Timer::Reporting(index), now.after(self.timing.reporting_ms));
+            if ap.state.blind {
+                self.timers.set(Timer::Blind(index), now);
+            }
+            if ap.state.duplicate_at.is_some() {
+                self.timers.set(Timer::Duplicate(index), now);
+            }
         }
         for index in 0..self.devices.len() {
-            self.arm_device(device_index(index), now);
+            let device = device_index(index);
+            self.arm_device(device, now);
+            self.timers.set(Timer::Room(device), now);
+            if self.devices[index].memory.claims.iter().any(|claim| claim.leaving.is_some()) {
+                self.timers.set(Timer::Parting(device), now.after(self.timing.debounce_ms));
+            }
         }
         self.timers.set_if_idle(Timer::FirstDecision, now.after(self.timing.exit_ms));
         if self.house.empty_from.is_some() {
@@ -220,8 +232,7 @@ impl Engine {
             room_now[position] =
                 next.rooms.iter().position(|known| known.id == room.id).or(room_now[position]);
         }
-        let positions: BTreeMap<Id, usize> =
-            next.devices.iter().enumerate().map(|(position, device)| (device.id.clone(), position)).collect();
+        let positions = next.device_positions();
         let device_ids: Vec<Id> = old.devices.iter().map(|device| device.id.clone()).collect();
         for device in old.devices {
             if let Some(position) = positions.get(&device.id) {
@@ -236,11 +247,13 @@ impl Engine {
                 next.devices[*position].memory = memory;
             }
         }
-        for person in old.people {
-            let Some(known) = next.people.iter_mut().find(|known| known.id == person.id) else { continue };
-            let device = person.state.device.and_then(|device| positions.get(&device_ids[device]).copied());
-            known.state = person.state;
-            known.state.room = person.state.room.and_then(|room| room_now[room]);
+        let old_people: BTreeMap<Id, PersonState> =
+            old.people.into_iter().map(|person| (person.id, person.state)).collect();
+        for known in &mut next.people {
+            let Some(state) = old_people.get(&known.id) else { continue };
+            let device = state.device.and_then(|device| positions.get(&device_ids[device]).copied());
+            known.state = *state;
+            known.state.room = state.room.and_then(|room| room_now[room]);
             known.state.device = device.filter(|device| known.devices.contains(device));
         }
         *self = next;
@@ -259,6 +272,10 @@ impl Engine {
         self.recount_strangers();
         self.settle_people(now);
         self.publish_everything(now);
+    }
+
+    pub(crate) fn device_positions(&self) -> BTreeMap<Id, usize> {
+        self.devices.iter().enumerate().map(|(position, device)| (device.id.clone(), position)).collect()
     }
 
     /// Enters devices with the APs they are on, and those that fade.

@@ -15,6 +15,9 @@ use crate::timers::{ApIndex, DeviceIndex, Timer};
 /// How much longer a departure waits for its explanation after an association request.
 const REASSOCIATION_MS: u64 = 10_000;
 
+/// Addresses of BSSs that are remembered.
+const BSSIDS_MAX: usize = 65_536;
+
 /// A device that faded this shortly before its BSS went was lost with it.
 const LOST_TOGETHER_MS: u64 = 60_000;
 
@@ -82,12 +85,15 @@ impl Engine {
         retained: bool,
         now: Moment,
     ) {
+        let is_reporting = self.aps[ap.0 as usize].state.is_reporting(now, &self.timing);
         let state = self.ap_mut(ap);
-        if !state.takes_offline(stamp) || (retained && state.last_live == Some(now)) {
+        // What the broker kept may be older than what we heard since.
+        if !state.takes_offline(stamp) || (retained && is_reporting) {
             return;
         }
-        if let AgentMessage::Status(status) = message {
-            state.take_status(status, retained);
+        // A will knows less than the status before it did.
+        if let (AgentMessage::Status(status), None) = (message, &state.status) {
+            state.take_status(status);
         }
         state.stop();
         self.became_blind(ap, now);
@@ -96,7 +102,7 @@ impl Engine {
     /// What the broker kept: membership, never a proof of life.
     fn handle_retained(&mut self, ap: ApIndex, message: AgentMessage, now: Moment) {
         match message {
-            AgentMessage::Status(status) => self.ap_mut(ap).take_status(status, true),
+            AgentMessage::Status(status) => self.ap_mut(ap).take_status(status),
             AgentMessage::Radios(radios) => self.handle_radios(ap, radios, now),
             AgentMessage::Stations(table) => self.ap_mut(ap).retained_table(table.seq),
             AgentMessage::Hosts(hosts) => self.ap_mut(ap).hosts = hosts.hosts,
@@ -106,7 +112,7 @@ impl Engine {
 
     fn handle_live(&mut self, ap: ApIndex, stamp: &Stamp, message: AgentMessage, now: Moment) {
         match message {
-            AgentMessage::Status(status) => self.ap_mut(ap).take_status(status, false),
+            AgentMessage::Status(status) => self.ap_mut(ap).take_status(status),
             AgentMessage::Radios(radios) => self.handle_radios(ap, radios, now),
             AgentMessage::Stations(table) => self.handle_table(ap, stamp, &table, now),
             AgentMessage::Events(events) => self.handle_events(ap, stamp, &events, now),
@@ -116,7 +122,8 @@ impl Engine {
 
     fn handle_radios(&mut self, ap: ApIndex, radios: Radios, now: Moment) {
         let timing = self.timing.clone();
-        self.bssids.extend(radios.radios.iter().filter_map(|radio| radio.bssid));
+        let bssids = radios.radios.iter().filter_map(|radio| radio.bssid);
+        self.bssids.extend(bssids.take(BSSIDS_MAX.saturating_sub(self.bssids.len())));
         let state = self.ap_mut(ap);
         let lost = state.take_radios(radios.radios, now, &timing);
         if !lost.is_empty() {

@@ -338,9 +338,14 @@ impl Engine {
                 [only] => format!("{only} is home"),
                 several => format!("{} people are home", several.len()),
             },
-            HouseState::Empty => format!("all {} people are away", self.people.len()),
+            HouseState::Empty => "everybody is away".to_owned(),
             HouseState::Undecided if self.people.is_empty() => "no people are configured".to_owned(),
-            HouseState::Undecided => format!("{} people were never decided about", house.undecided.len()),
+            HouseState::Undecided => match house.undecided.first() {
+                Some(only) if house.undecided.len() == 1 => {
+                    format!("{} was neither seen nor missed yet", self.people[*only].name)
+                }
+                _ => format!("{} people were neither seen nor missed yet", house.undecided.len()),
+            },
         };
         let blind = self.aps.iter().filter_map(|ap| ap.state.said.as_ref());
         let problems = self.broker_problem.iter().chain(blind).map(|problem| problem.text.clone()).collect();

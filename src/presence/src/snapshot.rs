@@ -1,6 +1,8 @@
 //! What outlives a restart: decisions, and timers as elapsed durations. No moment is kept, because the clock it
 //! belongs to ends with the process; everything is an age.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use whichroom_wire::aggregator::HouseState;
 use whichroom_wire::{Id, Mac};
@@ -219,16 +221,19 @@ impl Engine {
             let last_live = saved.last_live_ms_ago.map(|ms| shown.before(ms));
             self.ap_mut(ap).restore(identity, last_live);
         }
+        let positions = self.device_positions();
         for saved in snapshot.devices {
-            let Some(position) = self.devices.iter().position(|device| device.id == saved.id) else {
-                continue;
-            };
+            let Some(position) = positions.get(&saved.id).copied() else { continue };
             if let Some(memory) = self.restore_device(saved, shown, now) {
                 self.devices[position].memory = memory;
             }
         }
+        let people: BTreeMap<Id, usize> =
+            self.people.iter().enumerate().map(|(position, person)| (person.id.clone(), position)).collect();
         for saved in snapshot.people {
-            self.restore_person(saved, shown);
+            if let Some(position) = people.get(&saved.id) {
+                self.restore_person(*position, saved, shown);
+            }
         }
         self.house.state = snapshot.house.state;
         self.house.since = shown.before(snapshot.house.since_ms_ago);
@@ -236,10 +241,10 @@ impl Engine {
         self.enlist();
     }
 
-    fn restore_person(&mut self, saved: SavedPerson, shown: Moment) {
+    fn restore_person(&mut self, position: usize, saved: SavedPerson, shown: Moment) {
         let room = self.position_of_room(saved.room.as_ref());
         let devices = &self.devices;
-        let Some(person) = self.people.iter_mut().find(|person| person.id == saved.id) else { return };
+        let person = &mut self.people[position];
         let device =
             person.devices.iter().copied().find(|device| Some(&devices[*device].id) == saved.device.as_ref());
         person.state = PersonState {

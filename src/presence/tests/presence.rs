@@ -75,6 +75,25 @@ fn start_blind() {
 }
 
 #[test]
+fn already_there_at_the_start() {
+    let mut house = House::blank();
+    house.list("kitchen", 1, ANN, -55, true);
+    house.list("bedroom", 1, BEN, -55, false);
+    house.phone("bedroom", BEN).inactive_ms = 400_000;
+    house.deliver_retained("kitchen");
+    assert_eq!(house.homes(), [At::Undecided, At::Undecided], "what the broker kept proves nothing");
+    house.pass(1);
+    house.all_on();
+    assert_eq!(house.homes(), [At::Home, At::Undecided], "listed and received a moment ago, by a living AP");
+    assert!(house.moves().is_empty(), "nobody arrived");
+    house.pass(10 * MINUTE);
+    assert_eq!(house.homes(), [At::Home, At::Undecided], "asleep: neither seen nor missed");
+    house.phone("bedroom", BEN).awake = true;
+    house.pass(MINUTE);
+    assert_eq!(house.homes(), [At::Home, At::Home]);
+}
+
+#[test]
 fn exit_ap_dies() {
     let mut house = House::lived_in();
     house.roam("kitchen", "garden", 1, ANN, -78);
@@ -719,6 +738,40 @@ fn setup_change_keeps_state() {
     assert!(house.moves().is_empty());
     house.associate("garden", 1, ANN, -70);
     assert_eq!(house.homes(), [At::Home, At::Home]);
+}
+
+#[test]
+fn setup_change_in_the_middle_of_things() {
+    // A disassociation waits, an AP is blind, a room is being won: a reload forgets none of it.
+    let mut house = House::lived_in();
+    house.ap("kitchen").on = false;
+    house.pass(29 * MINUTE);
+    house.roam("bedroom", "garden", 1, BEN, -80);
+    house.pass(2);
+    house.engine.handle_setup(setup(), house.now());
+    house.pass(20);
+    assert_eq!(house.room(1), Some("garden".into()));
+    house.disconnect("garden", BEN, Change::Deauth);
+    house.engine.handle_setup(setup(), house.now());
+    house.pass(10);
+    assert_eq!(house.view().devices[1].state, DeviceState::Fading);
+    house.pass(3 * MINUTE);
+    assert_eq!(house.problems().len(), 1, "the kitchen is blind for longer than half an hour");
+    assert!(house.person(0).stale_since.is_some());
+}
+
+#[test]
+fn an_address_becomes_anothers() {
+    let mut house = House::lived_in();
+    let mut setup = setup();
+    // Ann's phone was entered with an address that is Ben's.
+    setup.people[0].devices[0].macs = vec![ANN_GUEST];
+    setup.people[1].devices[0].macs = vec![BEN, ANN];
+    house.engine.handle_setup(setup.clone(), house.now());
+    house.setup = setup;
+    house.pass(3 * HOUR + 10 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    assert!(house.people_said().iter().all(|person| person.home != At::Undecided));
 }
 
 #[test]
