@@ -200,6 +200,21 @@ impl House {
         });
     }
 
+    /// Starts the broker again. The programs are held until the observer is back, so that it misses nothing of what
+    /// they then say.
+    pub fn bring_broker_back(&mut self) {
+        let connections = self.observer.connections();
+        self.signal_all("STOP");
+        self.mosquitto.start_again();
+        self.observer.wait_connected(connections + 1);
+        self.signal_all("CONT");
+    }
+
+    fn signal_all(&self, signal: &str) {
+        let agents = self.aps.values().filter_map(|ap| ap.agent.as_ref());
+        agents.chain(&self.aggregator).for_each(|process| process.signal(signal));
+    }
+
     /// Lets something be heard on an access point: the television's signal changes by more than an agent keeps to
     /// itself, so that a live message follows its next poll.
     pub fn stir(&self, name: &str) {

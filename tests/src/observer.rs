@@ -93,6 +93,11 @@ impl Observer {
         });
     }
 
+    /// How often it connected.
+    pub fn connections(&self) -> usize {
+        self.lock().connections
+    }
+
     /// Everything so far.
     pub fn history(&self) -> Vec<Arrived> {
         self.lock().history.clone()

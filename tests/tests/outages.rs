@@ -160,8 +160,7 @@ fn broker_restart() {
         } else {
             house.mosquitto.kill();
         }
-        house.mosquitto.start_again();
-        house.observer.wait_connected(2);
+        house.bring_broker_back();
         // broker-lost-retained: everything comes again, from the agents and from the aggregator.
         for below in [
             "ap/hall/status",
@@ -202,8 +201,7 @@ fn broker_gone() {
         bus.wait_calls(&object, "get_clients", bus.calls(&object, "get_clients") + 2);
     }
     let mark = house.observer.mark();
-    house.mosquitto.start_again();
-    house.observer.wait_connected(2);
+    house.bring_broker_back();
     let is_assoc = |arrived: &Arrived| {
         let events = arrived.json()["events"].as_array().cloned().unwrap_or_default();
         arrived.topic == topic("ap/kitchen/events")
