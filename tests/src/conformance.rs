@@ -22,9 +22,28 @@ pub struct Target {
 /// What a check says: nothing, or what went wrong.
 pub type Outcome = Result<(), String>;
 
-/// Runs every check; each with its name.
-pub fn run(target: &Target) -> Vec<(String, Outcome)> {
-    let both: [(&str, fn(&Target, Version) -> Outcome); 15] = [
+/// A check that ran.
+#[derive(Debug)]
+pub struct Checked {
+    /// What it is about.
+    pub name: String,
+    /// How long it took.
+    pub took: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+impl Checked {
+    fn new(name: String, check: impl FnOnce() -> Outcome) -> Checked {
+        let started = Instant::now();
+        let outcome = check();
+        Checked { name, took: started.elapsed(), outcome }
+    }
+}
+
+/// Runs every check.
+pub fn run(target: &Target) -> Vec<Checked> {
+    let both: [(&str, fn(&Target, Version) -> Outcome); 14] = [
         ("a thousand retained topics at QoS 0", |target, version| retained(target, version, 0, u16::MAX)),
         ("a thousand retained topics at QoS 1", |target, version| retained(target, version, 1, u16::MAX)),
         ("a thousand retained topics to a small window", |target, version| retained(target, version, 1, 3)),
@@ -38,28 +57,40 @@ pub fn run(target: &Target) -> Vec<(String, Outcome)> {
         ("no will after a goodbye", no_will_after_goodbye),
         ("an oversized packet harms nobody else", oversized),
         ("session takeover", takeover),
-        ("keep-alive expires", keep_alive),
         ("a session is resumed with what was missed", resume),
     ];
-    let five: [(&str, fn(&Target) -> Outcome); 4] = [
+    // These wait, so they wait together.
+    let slow: [(&str, fn(&Target) -> Outcome); 6] = [
+        ("keep-alive expires, V4", |target| keep_alive(target, Version::V4)),
+        ("keep-alive expires, V5", |target| keep_alive(target, Version::V5)),
         ("will delay", will_delay),
         ("a client that comes back in time cancels its will", will_delay_cancelled),
         ("session expiry", session_expiry),
         ("a packet larger than the client takes is skipped", skipped),
     ];
-    let mut outcomes = Vec::new();
+    let mut checked = Vec::new();
     for (name, check) in both {
         for version in [Version::V4, Version::V5] {
-            outcomes.push((format!("{name}, {version:?}"), check(target, version)));
+            checked.push(Checked::new(format!("{name}, {version:?}"), || check(target, version)));
         }
     }
-    outcomes.extend(five.map(|(name, check)| (name.to_owned(), check(target))));
+    checked.extend(thread::scope(|scope| {
+        let run = |(name, check): (&str, fn(&Target) -> Outcome)| {
+            let name = name.to_owned();
+            scope.spawn(move || Checked::new(name, || check(target)))
+        };
+        slow.map(run).map(|running| {
+            let failed = |_| Checked::new("a check that panicked".to_owned(), || Err("see above".to_owned()));
+            running.join().unwrap_or_else(failed)
+        })
+    }));
     if target.login.is_some() {
-        outcomes.extend([Version::V4, Version::V5].map(|version| {
-            (format!("a wrong password is refused, {version:?}"), wrong_password(target, version))
+        checked.extend([Version::V4, Version::V5].map(|version| {
+            let name = format!("a wrong password is refused, {version:?}");
+            Checked::new(name, || wrong_password(target, version))
         }));
     }
-    outcomes
+    checked
 }
 
 /// Version of MQTT.
@@ -224,6 +255,13 @@ impl Client {
 
     fn named(target: &Target, version: Version, client_id: &str) -> Result<Client, String> {
         Client::connect(target, version, &Connect { client_id, ..Connect::default() })
+    }
+
+    /// One of its own for a topic, so that checks do not throw each other's out.
+    fn watching(target: &Target, version: Version, topic: &str) -> Result<Client, String> {
+        let mut client = Client::named(target, version, &format!("watching {topic}"))?;
+        client.subscribed(&[topic], 1)?;
+        Ok(client)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Outcome {
@@ -542,15 +580,13 @@ fn with_will<'a>(client_id: &'a str, topic: &'a str) -> Connect<'a> {
 }
 
 fn will_on_kill(target: &Target, version: Version) -> Outcome {
-    let mut watcher = Client::named(target, version, "watcher")?;
-    watcher.subscribed(&["will/kill"], 1)?;
+    let mut watcher = Client::watching(target, version, "will/kill")?;
     drop(Client::connect(target, version, &with_will("mortal", "will/kill"))?);
     check(watcher.message()?.payload == b"gone", || "another message".to_owned())
 }
 
 fn no_will_after_goodbye(target: &Target, version: Version) -> Outcome {
-    let mut watcher = Client::named(target, version, "watcher")?;
-    watcher.subscribed(&["will/none"], 1)?;
+    let mut watcher = Client::watching(target, version, "will/none")?;
     Client::connect(target, version, &with_will("polite", "will/none"))?.goodbye()?;
     watcher.quiet()
 }
@@ -603,9 +639,9 @@ impl Client {
 }
 
 fn keep_alive(target: &Target, version: Version) -> Outcome {
-    let mut watcher = Client::named(target, version, "watcher")?;
-    watcher.subscribed(&["will/silent"], 1)?;
-    let connect = Connect { keep_alive_s: 2, ..with_will("silent", "will/silent") };
+    let name = format!("silent/{version:?}");
+    let mut watcher = Client::watching(target, version, &name)?;
+    let connect = Connect { keep_alive_s: 2, ..with_will(&name, &name) };
     let mut client = Client::connect(target, version, &connect)?;
     // Pings keep it alive beyond 1.5 times of keep-alive.
     for _ in 0..3 {
@@ -655,8 +691,7 @@ fn resume(target: &Target, version: Version) -> Outcome {
 }
 
 fn will_delay(target: &Target) -> Outcome {
-    let mut watcher = Client::named(target, Version::V5, "watcher")?;
-    watcher.subscribed(&["will/late"], 1)?;
+    let mut watcher = Client::watching(target, Version::V5, "will/late")?;
     let connect = Connect { will_delay_s: 2, session_expiry_s: 60, ..with_will("late", "will/late") };
     drop(Client::connect(target, Version::V5, &connect)?);
     let killed = Instant::now();
@@ -668,8 +703,7 @@ fn will_delay(target: &Target) -> Outcome {
 }
 
 fn will_delay_cancelled(target: &Target) -> Outcome {
-    let mut watcher = Client::named(target, Version::V5, "watcher")?;
-    watcher.subscribed(&["will/back"], 1)?;
+    let mut watcher = Client::watching(target, Version::V5, "will/back")?;
     let connect =
         Connect { will_delay_s: 2, session_expiry_s: 60, clean: false, ..with_will("back", "will/back") };
     drop(Client::connect(target, Version::V5, &connect)?);
@@ -694,7 +728,7 @@ fn skipped(target: &Target) -> Outcome {
     let connect = Connect { client_id: "small", packet_max: 200, ..Connect::default() };
     let mut client = Client::connect(target, Version::V5, &connect)?;
     client.subscribed(&["skip/#"], 1)?;
-    let mut publisher = Client::named(target, Version::V5, "publisher")?;
+    let mut publisher = Client::named(target, Version::V5, "skip publisher")?;
     publisher.publish("skip/large", &[0; 1_000], false)?;
     publisher.publish("skip/small", b"x", false)?;
     check(client.message()?.topic == "skip/small", || "the large one came".to_owned())

@@ -12,11 +12,11 @@ use whichroom_tests::mosquitto::{Mosquitto, Settings};
 const PACKET_BYTES: usize = 1024 * 1024;
 
 fn assert_conforms(target: &Target) {
-    let outcomes = conformance::run(target);
-    for (name, outcome) in &outcomes {
-        println!("{} {name}", if outcome.is_ok() { "ok  " } else { "FAIL" });
+    let checked = conformance::run(target);
+    for check in &checked {
+        println!("{} {} ({:?})", if check.outcome.is_ok() { "ok  " } else { "FAIL" }, check.name, check.took);
     }
-    let failed: Vec<_> = outcomes.iter().filter(|(_, outcome)| outcome.is_err()).collect();
+    let failed: Vec<_> = checked.iter().filter(|check| check.outcome.is_err()).collect();
     assert!(failed.is_empty(), "{failed:#?}");
 }
 

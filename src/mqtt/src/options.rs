@@ -91,6 +91,11 @@ impl Options {
         self.host.clone()
     }
 
+    /// MQTT has 16 bits of seconds for it, of which the library takes only whole ones from `least` on.
+    pub(crate) fn keep_alive_from(&self, least: Duration) -> Duration {
+        self.keep_alive.clamp(least, Duration::from_secs(u16::MAX.into()))
+    }
+
     /// User name and password; an anonymous client has neither.
     pub(crate) fn login(&self) -> Option<(&str, &str)> {
         let username = self.username.as_deref()?;
@@ -101,6 +106,29 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_ipv6_address_gets_brackets() {
+        for (host, bracketed) in
+            [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("a.lan", "a.lan")]
+        {
+            let options = Options {
+                host: host.into(),
+                port: 1883,
+                username: None,
+                password: None,
+                client_id: "a".into(),
+                keep_alive: Duration::ZERO,
+                will: None,
+                will_delay_s: 0,
+                packet_max: 1024,
+                protocol: Protocol::V4,
+                clean_session: true,
+            };
+            assert_eq!(options.bracketed_host(), bracketed);
+            assert_eq!(options.keep_alive_from(Duration::from_secs(5)), Duration::from_secs(5));
+        }
+    }
 
     #[test]
     fn a_secret_is_not_printed() {

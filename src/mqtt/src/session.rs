@@ -25,7 +25,7 @@ const RESOLVER_STACK_BYTES: usize = 128 * 1024;
 /// How long a broker may take to close the connection after our DISCONNECT; when we close first, what it had not
 /// read is lost with some of them.
 const DISCONNECT_WAIT: Duration = Duration::from_millis(500);
-/// The longest a broker may keep a packet id, length and the like: header of a publish beyond topic and payload.
+/// What a publish has beyond topic and payload, at most: lengths, packet id, and the like.
 const HEADER_MAX: usize = 16;
 
 /// A publish that was handed over; no other of this process has the same.
@@ -143,11 +143,20 @@ struct State {
     packet_max: usize,
     /// DISCONNECT was asked for: the loss of the connection is no news.
     closing: bool,
+    /// The thread is to end now.
+    stopped: bool,
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the thread, wherever it waits.
+    fn stop(&self) {
+        self.state().stopped = true;
+        self.changed.notify_all();
+        self.stop.notify_one();
     }
 }
 
@@ -166,6 +175,7 @@ impl Session {
             subscribes: InFlight::new(),
             packet_max: options.packet_max,
             closing: false,
+            stopped: false,
         };
         let shared =
             Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), stop: Notify::new() });
@@ -216,7 +226,7 @@ impl Session {
     /// publish the will. No event comes after this.
     pub fn close(mut self, wait: Duration) {
         self.say_goodbye(wait);
-        self.shared.stop.notify_one();
+        self.shared.stop();
         if let Some(thread) = self.thread.take() {
             // It panicked only if the owner's callback did, and that was reported when it happened.
             let _ = thread.join();
@@ -236,7 +246,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.shared.stop.notify_one();
+        self.shared.stop();
     }
 }
 
@@ -273,11 +283,13 @@ impl Worker {
                 Err(error) => {
                     let retry_in = backoff.after(Duration::ZERO);
                     (self.on_event)(Event::Disconnected { why: format!("no event loop: {error}"), retry_in });
-                    thread::sleep(retry_in);
+                    let going_on = |state: &mut State| !state.stopped;
+                    let waited =
+                        self.shared.changed.wait_timeout_while(self.shared.state(), retry_in, going_on);
+                    if waited.unwrap_or_else(PoisonError::into_inner).0.stopped {
+                        return;
+                    }
                 }
-            }
-            if self.shared.state().closing {
-                return;
             }
         };
         runtime.block_on(self.keep_connected(backoff));

@@ -19,7 +19,7 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(options: &Options) -> (AsyncClient, Link) {
         let mut mqtt = MqttOptions::new(&options.client_id, options.bracketed_host(), options.port);
-        mqtt.set_keep_alive(options.keep_alive.max(Duration::from_secs(1)));
+        mqtt.set_keep_alive(options.keep_alive_from(Duration::from_secs(1)));
         // An empty client id is the broker's to choose, so there is no session to come back to.
         mqtt.set_clean_session(options.clean_session || options.client_id.is_empty());
         mqtt.set_inflight(PACKET_IDS);

@@ -25,7 +25,7 @@ impl Link {
     pub(crate) fn new(options: &Options, session_expiry_s: u32) -> (AsyncClient, Link) {
         let mut mqtt = MqttOptions::new(&options.client_id, options.bracketed_host(), options.port);
         // The library takes no less.
-        mqtt.set_keep_alive(options.keep_alive.max(Duration::from_secs(5)));
+        mqtt.set_keep_alive(options.keep_alive_from(Duration::from_secs(5)));
         mqtt.set_clean_start(options.clean_session || options.client_id.is_empty());
         mqtt.set_outgoing_inflight_upper_limit(PACKET_IDS);
         mqtt.set_session_expiry_interval(Some(session_expiry_s));
