@@ -215,14 +215,13 @@ impl Phone {
         if now_ms >= bounce.until_ms {
             self.bounce = None;
         }
-        // Steps are a second apart: about every other one gives 1 to 3 s.
-        let on = self.link.map(|link| link.bss);
-        match on {
-            Some(bss) if random.chance(0.4) => {
-                vec![Act::Send { packets: 3 }, Act::Join(if bss == bounce.a { bounce.b } else { bounce.a })]
-            }
-            Some(_) => vec![Act::Send { packets: 3 }],
-            None => vec![Act::Join(bounce.a)],
+        if now_ms < self.next_scan_ms {
+            return vec![Act::Send { packets: 3 }];
+        }
+        self.next_scan_ms = now_ms + random.between_ms(1_000, 3_000);
+        match self.link.map(|link| link.bss) {
+            Some(bss) if bss == bounce.a => vec![Act::Join(bounce.b)],
+            Some(_) | None => vec![Act::Join(bounce.a)],
         }
     }
 }
