@@ -122,8 +122,9 @@ impl Hub {
         self.home_assistant = home_assistant;
         self.engine.handle_setup(setup, now);
         if self.phase == Phase::Active {
-            self.announce(now);
-            self.publish_everything();
+            let changed = self.announce(now);
+            self.enqueue(changed);
+            self.publish_states();
         }
         self.settle(clock);
     }
@@ -166,7 +167,9 @@ impl Hub {
             self.in_flight.insert(token, publish);
         }
         if self.queue.is_empty() && std::mem::take(&mut self.resync) {
-            self.publish_everything();
+            let discovery = self.published.repeat();
+            self.enqueue(discovery);
+            self.publish_states();
         }
     }
 
@@ -322,23 +325,23 @@ impl Hub {
             let topic = self.root.full(&Topic::AggregatorStatus(dead.instance));
             self.queue.push_back(Publish { topic, payload: Vec::new(), retain: true });
         }
-        self.announce(now);
-        self.publish_everything();
+        // The broker may have lost everything: what is emptied is emptied, all the rest is said again.
+        let emptied = self.announce(now).into_iter().filter(|publish| publish.payload.is_empty());
+        let discovery = self.published.repeat();
+        self.enqueue(emptied.chain(discovery));
+        self.publish_states();
     }
 
     /// Brings discovery up to date; states are to follow.
-    fn announce(&mut self, now: Moment) {
+    fn announce(&mut self, now: Moment) -> Vec<Publish> {
         let home = Home::of(&self.site, self.home_assistant.page_url.as_deref(), &self.engine.view(now));
         let prefix = self.home_assistant.enabled.then_some(self.home_assistant.prefix.as_str());
-        let publishes = self.published.update(Desired::new(&home, prefix));
-        self.enqueue(publishes);
         self.dirty = true;
+        self.published.update(Desired::new(&home, prefix))
     }
 
-    /// Discovery, status, tracked stations, every state: in this order, as Home Assistant needs it.
-    fn publish_everything(&mut self) {
-        let discovery = self.published.repeat();
-        self.enqueue(discovery);
+    /// Status, tracked stations and every state; discovery goes before them.
+    fn publish_states(&mut self) {
         let status = self.status(&Topic::Status, ONLINE);
         let tracked = topics::tracked(self.engine.tracked(), &self.root);
         self.enqueue([status, tracked]);
@@ -353,7 +356,8 @@ impl Hub {
     fn settle(&mut self, clock: &Clock) {
         let mut effects = self.drain();
         if effects.iter().any(|effect| matches!(effect, Effect::NewRoom(_))) && self.phase == Phase::Active {
-            self.announce(clock.now());
+            let changed = self.announce(clock.now());
+            self.enqueue(changed);
             self.engine.publish_all();
             effects.extend(self.drain());
         }
@@ -496,7 +500,10 @@ devices = ["02:00:00:00:00:01"]
             bench.last("whichroom/home/tracked").is_some_and(|tracked| tracked.contains("02:00:00:00:00:01"))
         );
         let place = |part: &str| bench.sent.iter().position(|(topic, _)| topic.contains(part)).unwrap();
-        assert!(place("homeassistant/device/") < place("person/ada"));
+        assert!(place("homeassistant/device/") < place("home/person/ada"));
+        let discoveries = bench.sent.iter().filter(|(topic, _)| topic.starts_with("homeassistant/")).count();
+        let devices = bench.topics().iter().filter(|topic| topic.starts_with("homeassistant/")).count();
+        assert_eq!(discoveries, devices, "each once");
         assert!(bench.last(ADA).is_some_and(|ada| ada.contains(r#""tracker":"None""#)));
     }
 

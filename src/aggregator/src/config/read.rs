@@ -21,6 +21,9 @@ use super::{
 /// Environment variable with the password for `[mqtt] url`.
 const PASSWORD_VARIABLE: &str = "WHICHROOM_MQTT_PASSWORD";
 
+/// Home Assistant's longest state.
+const ROOM_NAME_MAX: usize = 255;
+
 /// Reads a configuration. `directory` is where files it names are looked for. No configuration comes back if there
 /// is a mistake; the remarks are in order of place.
 pub fn parse(text: &str, directory: &Path) -> (Option<Config>, Vec<Remark>) {
@@ -167,6 +170,9 @@ impl Reader<'_> {
         for section in self.walk.tables(root, "room", |_, _| false) {
             self.walk.only(&section, &["id", "name", "adjoins", "outdoor"]);
             let Some((id, name)) = self.id_and_name(&section, "room") else { continue };
+            if let Some(why) = reserved_room(&name) {
+                self.walk.mistake(&section.span, why);
+            }
             wishes.push((rooms.len(), self.walk.texts(&section, "adjoins")));
             let outdoor = self.walk.flag(&section, "outdoor").unwrap_or(false);
             rooms.push(RoomSetup { id, name, adjoins: Vec::new(), outdoor });
@@ -216,6 +222,10 @@ impl Reader<'_> {
         let wish = wish?;
         if rooms_listed {
             return self.known_room(&wish, &setup.rooms);
+        }
+        if let Some(why) = reserved_room(&wish.value) {
+            self.walk.mistake(&wish.span, why);
+            return None;
         }
         let Some(id) = Id::from_name(&wish.value) else {
             self.walk.mistake(
@@ -285,11 +295,11 @@ impl Reader<'_> {
 
     fn device(&mut self, section: &Section<'_>, person: Option<(&Id, &str)>) -> Option<DeviceSetup> {
         self.walk.only(section, &["id", "name", "macs", "counts"]);
-        let owner_id = person.map(|(id, _)| id);
-        let named = section.has("id") || section.has("name");
         let (id, name) = match person {
-            Some((_, owner)) if !named => {
-                (self.free_id("device", owner_id?, &section.span), format!("{owner}'s phone"))
+            Some((owner_id, owner)) if !section.has("id") => {
+                let name = self.walk.text(section, "name").map(|name| name.value);
+                let id = self.free_id("device", &device_id(owner_id, name.as_deref()), &section.span);
+                (id, name.unwrap_or_else(|| format!("{owner}'s phone")))
             }
             Some(_) | None => self.id_and_name(section, "device")?,
         };
@@ -473,6 +483,30 @@ impl Reader<'_> {
     }
 }
 
+/// A person's device by name: two people may each have a "phone".
+fn device_id(owner: &Id, name: Option<&str>) -> Id {
+    let Some(named) = name.and_then(Id::from_name) else { return owner.clone() };
+    if named.as_str().starts_with(owner.as_str()) {
+        return named;
+    }
+    Id::from_name(&format!("{owner}-{named}")).unwrap_or(named)
+}
+
+/// What a room must not be called: Home Assistant or a person's topic has another meaning for it.
+fn reserved_room(name: &str) -> Option<String> {
+    const WORDS: [&str; 6] = ["Away", "Home", "Unclear", "None", "unknown", "unavailable"];
+    if WORDS.iter().any(|word| word.eq_ignore_ascii_case(name)) {
+        return Some(format!(
+            "a room cannot be called {name:?}: that word means something else in Home Assistant"
+        ));
+    }
+    if name.trim() != name {
+        return Some(format!("{name:?} begins or ends with a blank"));
+    }
+    (name.chars().count() > ROOM_NAME_MAX)
+        .then(|| format!("a room's name has at most {ROOM_NAME_MAX} characters"))
+}
+
 /// "living-room" as a name: "Living room".
 fn spoken(id: &Id) -> String {
     let text = id.as_str().replace(['-', '_'], " ");
@@ -611,6 +645,14 @@ kind = "guest"
     }
 
     #[test]
+    fn two_people_may_each_have_a_phone() {
+        let text = "[[person]]\nname = \"Ada\"\ndevices = [{ name = \"phone\", macs = [\"02:00:00:00:00:01\"] }]\n\
+                    [[person]]\nname = \"Bo\"\ndevices = [{ name = \"phone\", macs = [\"02:00:00:00:00:02\"] }]\n";
+        let ids = config(text).setup.people.into_iter().map(|person| person.devices[0].id.to_string());
+        assert_eq!(ids.collect::<Vec<_>>(), ["ada-phone", "bo-phone"]);
+    }
+
+    #[test]
     fn every_mistake_is_said_with_its_place_and_a_suggestion() {
         let text = "[mqtt]\nurll = \"x\"\n[[ap]]\nid = \"Kitchen AP\"\nexit = \"yes\"\n[[pirson]]\n";
         assert_eq!(
@@ -652,6 +694,8 @@ kind = "guest"
             ("[[person]]\nname = \"A\"\ndevices = [\"ff:ff:ff:ff:ff:ff\"]", "group address"),
             ("[[room]]\nname = \"Hall\"\nadjoins = [\"Hal\"]", "did you mean \"Hall\"?"),
             ("[[ssid]]\nname = \"x\"\nkind = \"gest\"", "did you mean \"guest\"?"),
+            ("[[room]]\nname = \"away\"", "cannot be called \"away\""),
+            ("[[ap]]\nid = \"a\"\nroom = \" x\"", "begins or ends with a blank"),
             ("person = 3", "must be an array: write [[person]]"),
             ("[mqtt\nurl = 3\n[x", "f:1:6: error"),
         ] {
