@@ -2,6 +2,8 @@
 //! bytes of its own, so that it shares no mistake with a client or broker library, and can do what no client does:
 //! vanish, fall silent, read slowly.
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "whatever else a broker sends is wrong")]
+
 use std::collections::BTreeSet;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -21,6 +23,8 @@ pub struct Target {
 
 /// What a check says: nothing, or what went wrong.
 pub type Outcome = Result<(), String>;
+
+type Named<T> = (&'static str, T);
 
 /// A check that ran.
 #[derive(Debug)]
@@ -43,7 +47,7 @@ impl Checked {
 
 /// Runs every check.
 pub fn run(target: &Target) -> Vec<Checked> {
-    let both: [(&str, fn(&Target, Version) -> Outcome); 14] = [
+    let both: [Named<fn(&Target, Version) -> Outcome>; 14] = [
         ("a thousand retained topics at QoS 0", |target, version| retained(target, version, 0, u16::MAX)),
         ("a thousand retained topics at QoS 1", |target, version| retained(target, version, 1, u16::MAX)),
         ("a thousand retained topics to a small window", |target, version| retained(target, version, 1, 3)),
@@ -60,7 +64,7 @@ pub fn run(target: &Target) -> Vec<Checked> {
         ("a session is resumed with what was missed", resume),
     ];
     // These wait, so they wait together.
-    let slow: [(&str, fn(&Target) -> Outcome); 6] = [
+    let slow: [Named<fn(&Target) -> Outcome>; 6] = [
         ("keep-alive expires, V4", |target| keep_alive(target, Version::V4)),
         ("keep-alive expires, V5", |target| keep_alive(target, Version::V5)),
         ("will delay", will_delay),
@@ -75,7 +79,7 @@ pub fn run(target: &Target) -> Vec<Checked> {
         }
     }
     checked.extend(thread::scope(|scope| {
-        let run = |(name, check): (&str, fn(&Target) -> Outcome)| {
+        let run = |(name, check): Named<fn(&Target) -> Outcome>| {
             let name = name.to_owned();
             scope.spawn(move || Checked::new(name, || check(target)))
         };
