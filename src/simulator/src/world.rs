@@ -1,13 +1,16 @@
 //! The simulated home over time: a queue of things to come, and what follows from each. Everything that happens is
 //! a function of plan, seed and the times it is advanced to; the same three give the same bytes.
 
+mod incidents;
+mod stations;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use whichroom_wire::{Change, Host, Id, Mac, Radio, State};
+use whichroom_wire::{Change, Host, Mac, Radio, State};
 
 use crate::access_point::{AccessPoint, Bss, Output};
-use crate::phone::{Act, Around, Bounce, Link, Phone};
-use crate::plan::{self, IncidentKind, Plan, Point};
+use crate::phone::{Act, Around, Link, Phone};
+use crate::plan::{self, Plan, Point};
 use crate::propagation::{Band, downlink_db, uplink_dbm};
 use crate::random::{Random, mix};
 use crate::walker::{Truth, Walker};
@@ -453,157 +456,6 @@ impl World {
             let claim = Claim { ap, mac, bss, generation: entry.generation };
             self.end(claim, &[Change::Deauth, Change::Disassoc]);
         }
-    }
-
-    // hostapd
-
-    fn authorize(&mut self, claim: Claim, phone: usize) {
-        let entry = self.access_points[claim.ap].stations.get_mut(&(claim.mac, claim.bss));
-        let Some(entry) = entry.filter(|entry| entry.generation == claim.generation) else { return };
-        entry.authorized = true;
-        let change = Change::Authorized { auth_alg: Some("sae".to_owned()) };
-        self.say(claim.ap, vec![(claim.mac, claim.bss, change)]);
-        self.say_table(claim.ap);
-        if phone >= self.plan.phones.len() {
-            self.lease(claim.mac);
-        }
-    }
-
-    /// The router gives a stranger an address, and so learns its name.
-    fn lease(&mut self, mac: Mac) {
-        let Some(router) = self.plan.access_points.iter().position(|ap| ap.router) else { return };
-        let ap = &mut self.access_points[router];
-        if ap.hosts.iter().any(|host| host.mac == mac) {
-            return;
-        }
-        ap.hosts.push(Host {
-            mac,
-            name: Some("guests-phone".to_owned()),
-            address: Some("192.168.1.90".to_owned()),
-        });
-        if ap.alive {
-            self.outputs.push(ap.hosts_message(self.now_ms));
-        }
-    }
-
-    /// Ends an association, if it is still that one.
-    fn end(&mut self, claim: Claim, changes: &[Change]) {
-        let stations = &mut self.access_points[claim.ap].stations;
-        let key = (claim.mac, claim.bss);
-        if stations.get(&key).is_none_or(|entry| entry.generation != claim.generation) {
-            return;
-        }
-        stations.remove(&key);
-        self.say(claim.ap, changes.iter().map(|change| (claim.mac, claim.bss, change.clone())).collect());
-        self.say_table(claim.ap);
-    }
-
-    /// hostapd polls a station that was silent for its limit, and throws it out if it does not answer.
-    fn check_inactivity(&mut self, claim: Claim) {
-        let entry = self.access_points[claim.ap].stations.get(&(claim.mac, claim.bss));
-        let Some(entry) = entry.filter(|entry| entry.generation == claim.generation) else { return };
-        let silent_ms = self.now_ms - entry.seen_ms;
-        if silent_ms < INACTIVE_MS {
-            return self.after(INACTIVE_MS - silent_ms, Action::Inactivity(claim));
-        }
-        let phone = self.macs.iter().position(|&mac| mac == claim.mac);
-        let there = phone.filter(|&phone| {
-            let phone = &self.phones[phone];
-            phone.on && phone.link.is_some_and(|link| link.bss == claim.ap * 2 + claim.bss)
-        });
-        if let Some(phone) = there {
-            let (dozes, deaf) = (self.phones[phone].dozes(), self.phones[phone].sleeps_through_poll);
-            if !(dozes && self.random.chance(deaf)) {
-                return self.acknowledge(claim);
-            }
-            self.phones[phone].link = None;
-        }
-        self.end(claim, &[Change::Disassoc]);
-        self.after(DEAUTH_DELAY_MS, Action::InactiveDeauth(claim));
-    }
-
-    /// The station answered the poll: no data, so its counters stand; some drivers call it active all the same.
-    fn acknowledge(&mut self, claim: Claim) {
-        let resets = self.plan.access_points[claim.ap].poll_resets_inactive;
-        if let Some(entry) =
-            self.access_points[claim.ap].stations.get_mut(&(claim.mac, claim.bss)).filter(|_| resets)
-        {
-            entry.seen_ms = self.now_ms;
-        }
-        self.after(INACTIVE_MS, Action::Inactivity(claim));
-    }
-
-    // Incidents
-
-    fn happen(&mut self, incident: usize) {
-        let what = self.plan.incidents[incident].what.clone();
-        let ap_named = |world: &World, id: &Id| world.plan.access_points.iter().position(|ap| ap.id == *id);
-        let phone_named = |world: &World, id: &Id| world.plan.phones.iter().position(|phone| phone.id == *id);
-        match what {
-            IncidentKind::Reboot { ap, down_ms } => {
-                let Some(ap) = ap_named(self, &ap) else { return };
-                self.cut(ap, WILL_MS.min(down_ms));
-                self.after(down_ms, Action::PowerUp(ap));
-            }
-            IncidentKind::Death { ap } => {
-                let Some(ap) = ap_named(self, &ap) else { return };
-                self.cut(ap, WILL_MS);
-            }
-            IncidentKind::DfsWait { ap, wait_ms } => {
-                let Some(ap) = ap_named(self, &ap) else { return };
-                self.lose_high_band(ap);
-                self.after(wait_ms, Action::RadarOver(ap));
-            }
-            IncidentKind::GuestPhone { room, stay_ms } => {
-                let Some(room) = self.plan.room_index(&room) else { return };
-                self.invite(room, stay_ms);
-            }
-            IncidentKind::BatteryDies { phone } => {
-                let Some(phone) = phone_named(self, &phone) else { return };
-                self.phones[phone].on = false;
-                self.phones[phone].link = None;
-            }
-            IncidentKind::Bouncing { phone, a, b, for_ms } => {
-                let aps = (ap_named(self, &a), ap_named(self, &b));
-                let (Some(phone), (Some(a), Some(b))) = (phone_named(self, &phone), aps) else { return };
-                let until_ms = self.now_ms + for_ms;
-                self.phones[phone].bounce = Some(Bounce { a: a * 2 + 1, b: b * 2 + 1, until_ms });
-            }
-        }
-    }
-
-    fn cut(&mut self, ap: usize, will_ms: u64) {
-        let will = self.farewell(ap);
-        self.access_points[ap].power_cut();
-        self.after(will_ms, Action::Will(Box::new(will)));
-    }
-
-    fn lose_high_band(&mut self, ap: usize) {
-        let access_point = &mut self.access_points[ap];
-        access_point.bsses[1].enabled = false;
-        let on_it: Vec<Mac> =
-            access_point.stations.keys().filter(|key| key.1 == 1).map(|key| key.0).collect();
-        access_point.stations.retain(|key, _| key.1 != 1);
-        self.say_radios(ap);
-        // The interface restarts without a word; the agent's poll finds them gone.
-        self.say(ap, on_it.into_iter().map(|mac| (mac, 1, Change::Left)).collect());
-        self.say_table(ap);
-    }
-
-    fn invite(&mut self, room: usize, stay_ms: u64) {
-        let phone = self.phones.len();
-        let place = &self.plan.rooms[room];
-        let point = Point {
-            x: (place.west + place.east) / 2.0,
-            y: (place.south + place.north) / 2.0,
-            floor: place.floor,
-        };
-        self.phones.push(Phone::new(-70.0, 0.5, 0.0));
-        self.macs.push(Mac::new([0x02, 0x6e, 0x57, 0x00, 0x00, (phone & 0xff) as u8]));
-        self.places.push(Place::Left(point, room));
-        self.reaches.push(None);
-        self.after(1, Action::Phone(phone));
-        self.after(stay_ms, Action::GuestLeaves(phone));
     }
 }
 

@@ -1,0 +1,231 @@
+//! The demonstration without its broker and clock, and once with them.
+
+use std::sync::mpsc;
+
+use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Session};
+use whichroom_presence::output::{Moved, Reason};
+use whichroom_presence::{Engine, Moment};
+use whichroom_simulator::Truth;
+use whichroom_wire::aggregator::MovedKind;
+use whichroom_wire::{AgentMessage, PAYLOAD_MAX, Root, State, Topic};
+
+use super::lines::LINE_MAX;
+use super::summary::Summary;
+use super::*;
+
+/// The home and the core alone, without broker and clock: every message in order and at its time.
+struct Direct {
+    world: World,
+    engine: Engine,
+    score: Score,
+}
+
+impl Direct {
+    fn new(plan: Plan, seed: u64) -> Direct {
+        let mut world = World::new(plan, seed);
+        let mut engine = Engine::new(setup::of(&world), None, Moment::from_ms(0));
+        world.handle_tracked(&engine.tracked());
+        engine.handle_broker(true, Moment::from_ms(0));
+        let score = Score::new(&world);
+        Direct { world, engine, score }
+    }
+
+    fn run(mut self, hours: u64) -> Direct {
+        let moment = |ms: u64| Moment::from_ms(i64::try_from(ms).unwrap());
+        let until_ms = self.world.now_ms() + hours * 3_600_000;
+        while self.world.now_ms() < until_ms {
+            let second_ms = self.world.now_ms() + 1_000;
+            for output in self.world.advance_to(second_ms) {
+                let (topic, payload) = (output.topic().to_string(), output.payload(output.at_ms));
+                self.pass_until(moment(output.at_ms));
+                self.engine.handle_publish(&topic, &payload, false, moment(output.at_ms));
+                self.drain();
+            }
+            self.pass_until(moment(second_ms));
+            self.score.handle_second(&self.world);
+        }
+        self
+    }
+
+    fn pass_until(&mut self, now: Moment) {
+        while let Some((at, _)) = self.engine.poll_timeout().filter(|&(at, _)| at <= now) {
+            self.engine.handle_timeout(at);
+            self.drain();
+        }
+    }
+
+    fn drain(&mut self) {
+        while let Some(effect) = self.engine.poll_effect() {
+            self.score.handle_effect(&effect);
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        self.score.summary()
+    }
+}
+
+#[test]
+fn a_day_is_followed_and_nobody_inside_is_called_away() {
+    for seed in 1..=2 {
+        let summary = Direct::new(Plan::house(), seed).run(14).summary();
+        assert_eq!(summary.false_aways, 0, "seed {seed}: {summary}");
+        assert!(summary.room.share() > Some(0.7), "seed {seed}: {summary}");
+        assert!(summary.home.share() > Some(0.9), "seed {seed}: {summary}");
+    }
+}
+
+#[test]
+fn bouncing_phone_moves_nobody_to_and_fro() {
+    let options =
+        Options { seed: 2, speed: 1, ends_after: None, port: None, bouncing_phone: true, json: false };
+    let before = Direct::new(plan(&options), 2).run(1);
+    let moves = before.summary().moves;
+    let after = before.run(1);
+    // Two hundred associations in ten minutes, while the others go about their day.
+    assert!(after.summary().moves - moves < 25, "{}", after.summary());
+}
+
+#[test]
+fn an_access_point_that_dies_sends_nobody_away() {
+    for ap in ["garden", "kitchen", "living-room", "bedroom", "kids-room", "office"] {
+        let death = Incident { at_ms: 1_200_000, what: IncidentKind::Death { ap: ap.parse().unwrap() } };
+        let direct = Direct::new(Plan::house().with_incidents(vec![death]), 5).run(2);
+        assert_eq!(direct.summary().false_aways, 0, "{ap}: {}", direct.summary());
+    }
+}
+
+#[test]
+fn the_whole_of_it_runs_over_a_real_broker_and_stops() {
+    let mut options = Options {
+        seed: 1,
+        speed: 300,
+        ends_after: Some(Duration::from_secs(4)),
+        port: Some(0),
+        bouncing_phone: false,
+        json: true,
+    };
+    run(&options).unwrap();
+    options.json = false;
+    options.ends_after = Some(Duration::ZERO);
+    run(&options).unwrap();
+}
+
+/// A broker, and a channel of what arrives at one of its topics.
+fn broker_and_listener(filter: &str) -> (Broker, Session, mpsc::Receiver<(String, Vec<u8>)>) {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options =
+        whichroom_broker::Options { listen: vec![loopback], users: Vec::new(), limits: Limits::default() };
+    let broker = Broker::start(options).unwrap();
+    let (session, messages) = listen(broker.addresses()[0], filter);
+    (broker, session, messages)
+}
+
+fn listen(broker: SocketAddr, filter: &str) -> (Session, mpsc::Receiver<(String, Vec<u8>)>) {
+    let options = MqttOptions {
+        host: broker.ip().to_string(),
+        port: broker.port(),
+        username: None,
+        password: None,
+        client_id: format!("listener-{}", filter.len()),
+        keep_alive: Duration::from_secs(20),
+        will: None,
+        will_delay_s: 0,
+        packet_max: PAYLOAD_MAX,
+        protocol: Protocol::V4,
+        clean_session: true,
+    };
+    let (ups, connected) = mpsc::channel();
+    let (sender, messages) = mpsc::channel();
+    let session = Session::start(options, move |event| match event {
+        Event::Connected { .. } => drop(ups.send(())),
+        Event::Message { topic, payload, .. } => drop(sender.send((topic, payload))),
+        Event::Disconnected { .. } | Event::Acked(_) | Event::Oversized { .. } => {}
+    });
+    connected.recv_timeout(Duration::from_secs(20)).unwrap();
+    session.subscribe(&[Root::new(&default_site()).filter(filter)]).unwrap();
+    (session, messages)
+}
+
+fn decode(topic: &str, payload: &[u8]) -> AgentMessage {
+    let root = Root::new(&default_site());
+    let topic = Topic::parse(root.below(topic).unwrap()).unwrap();
+    AgentMessage::decode(&topic, payload).unwrap().message
+}
+
+fn fleet(broker: SocketAddr, now_ms: u64) -> (Fleet, mpsc::Receiver<u64>) {
+    let options = FleetOptions { host: broker.ip().to_string(), port: broker.port(), site: default_site() };
+    let (seconds, lived) = mpsc::channel();
+    let on_second = move |world: &World| {
+        let _ = seconds.send(world.now_ms());
+    };
+    (Fleet::start(World::new(Plan::house(), 1), &options, move || now_ms, on_second).unwrap(), lived)
+}
+
+#[test]
+fn two_hours_at_once_hold_the_home_back_and_lose_no_event() {
+    const HOURS_MS: u64 = 2 * 3_600_000;
+    let (broker, session, messages) = broker_and_listener("ap/+/events");
+    let (fleet, lived) = fleet(broker.addresses()[0], HOURS_MS);
+    while lived.recv_timeout(Duration::from_secs(30)).unwrap() < HOURS_MS {}
+    fleet.stop().unwrap();
+    let mut last: BTreeMap<String, u64> = BTreeMap::new();
+    let said = World::new(Plan::house(), 1).advance_to(HOURS_MS);
+    let events = said.iter().filter(|output| matches!(output.message, AgentMessage::Events(_))).count();
+    for _ in 0..events {
+        let (topic, payload) = messages.recv_timeout(Duration::from_secs(20)).unwrap();
+        let AgentMessage::Events(events) = decode(&topic, &payload) else { panic!("{topic}") };
+        let last = last.entry(topic).or_default();
+        assert_eq!(events.seq, *last + 1);
+        *last = events.seq;
+    }
+    session.close(Duration::from_secs(1));
+    broker.stop();
+}
+
+#[test]
+fn clean_stop_leaves_every_access_point_offline() {
+    let (broker, session, live) = broker_and_listener("ap/+/status");
+    let (fleet, _) = fleet(broker.addresses()[0], 5_000);
+    for _ in 0..6 {
+        let (topic, payload) = live.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(
+            matches!(decode(&topic, &payload), AgentMessage::Status(status) if status.state == State::Online)
+        );
+    }
+    fleet.stop().unwrap();
+    session.close(Duration::from_secs(1));
+    let (session, retained) = listen(broker.addresses()[0], "ap/+/status");
+    for _ in 0..6 {
+        let (topic, payload) = retained.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(
+            matches!(decode(&topic, &payload), AgentMessage::Status(status) if status.state == State::Offline)
+        );
+    }
+    session.close(Duration::from_secs(1));
+    broker.stop();
+}
+
+#[test]
+fn lines_fit_and_say_what_the_truth_is() {
+    let world = World::new(Plan::house(), 1);
+    let score = Score::new(&world);
+    let person = &world.people()[0];
+    assert!(matches!(world.truth(0), Truth::Room(_)));
+    let moved = Moved {
+        person: person.id.clone(),
+        name: person.name.clone(),
+        kind: MovedKind::ChangedRoom,
+        from: None,
+        to: None,
+        from_name: "Hall".to_owned(),
+        to_name: "Bedroom".to_owned(),
+        because: vec![Reason("a long story. ".repeat(20))],
+        at: Moment::from_ms(0),
+    };
+    let clock = Clock::start_at(morning(&world), 1);
+    let line = line(&Effect::Moved(moved), &clock, &score).unwrap();
+    assert!(line.starts_with("07:00:00  Anna     moved    Hall → Bedroom "), "{line}");
+    assert!(line.contains("✓ Bedroom") && line.ends_with("…\n"), "{line}");
+    assert_eq!(line.trim_end().chars().count(), LINE_MAX);
+}
