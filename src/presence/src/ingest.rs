@@ -15,6 +15,9 @@ use crate::timers::{ApIndex, DeviceIndex, Timer};
 /// How much longer a departure waits for its explanation after an association request.
 const REASSOCIATION_MS: u64 = 10_000;
 
+/// A table may list what left so long before it was sent: it is polled, and events are not.
+const TABLE_LAG_MS: u64 = 10_000;
+
 /// Addresses of BSSs that are remembered.
 const BSSIDS_MAX: usize = 65_536;
 
@@ -279,7 +282,13 @@ impl Engine {
     }
 
     fn handle_parting(&mut self, device: DeviceIndex, association: Association, gone: Gone, now: Moment) {
+        let ap = &self.aps[association.ap.0 as usize].state;
         let Some(claim) = self.devices[device.0 as usize].memory.claim_mut(association) else { return };
+        // A much newer table that lists the station knows better: it came back since.
+        let is_newer = ap.table_at().is_some_and(|table| table > gone.at.after(TABLE_LAG_MS));
+        if is_newer && claim.mark.table == ap.mark.table {
+            return;
+        }
         if claim.leave(gone) {
             self.timers.set_if_idle(Timer::Parting(device), now.after(self.timing.debounce_ms));
         }

@@ -812,6 +812,24 @@ fn ages_of_kept_events() {
 }
 
 #[test]
+fn departures_older_than_the_table() {
+    // Cut off for ten minutes, she left and returned meanwhile: the table lists her, the events come after it, and
+    // the one of her return is lost.
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.ap("garden").on = false;
+    house.pass(10 * MINUTE);
+    house.connect("garden");
+    house.send_event("garden", ANN, bss("garden", 1), Change::Deauth, 500_000);
+    house.ap("garden").on = true;
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+    let said = house.devices_said();
+    assert!(said.iter().all(|(_, device)| device.state == DeviceState::Present), "{said:?}");
+}
+
+#[test]
 fn nobody_configured_is_no_empty_house() {
     let mut engine = Engine::new(whichroom_presence::setup::Setup::default(), None, Moment::from_ms(0));
     engine.publish_all();

@@ -138,6 +138,8 @@ struct Watch {
     homes: Vec<At>,
     /// When an AP last said that a device of this person is authorised, live.
     authorized_at: [Option<i64>; 2],
+    /// When an AP that reaches the broker last received one that counts.
+    received_at: [Option<i64>; 2],
     /// Live messages of the exit AP.
     garden: Vec<i64>,
     seen: usize,
@@ -151,6 +153,7 @@ impl Watch {
             boots: 1,
             homes: vec![At::Undecided; 2],
             authorized_at: [None; 2],
+            received_at: [None; 2],
             garden: vec![],
             seen: 0,
         }
@@ -248,6 +251,7 @@ impl Watch {
             for ap in 0..APS.len() {
                 if self.house.aps[ap].on {
                     self.vouch_for_listed(ap);
+                    self.note_received(ap);
                 }
             }
             self.house.pass(1);
@@ -260,6 +264,16 @@ impl Watch {
         let listed: Vec<Mac> = self.house.aps[ap].phones.iter().map(|phone| phone.station.mac).collect();
         let known = listed.iter().filter_map(|mac| MACS.iter().position(|known| known == mac));
         known.for_each(|mac| self.vouch(mac));
+    }
+
+    /// Its counters move in this second. The watch counts for the room only.
+    fn note_received(&mut self, ap: usize) {
+        let awake =
+            self.house.aps[ap].phones.iter().filter(|phone| phone.awake).map(|phone| phone.station.mac);
+        for mac in awake.filter_map(|mac| MACS.iter().position(|known| *known == mac)).filter(|mac| *mac < 3)
+        {
+            self.received_at[usize::from(mac >= 2)] = Some(self.house.now_ms);
+        }
     }
 
     fn vouch(&mut self, mac: usize) {
@@ -295,7 +309,10 @@ impl Watch {
                 assert!(vouched, "{person:?} came home without an authorised association");
             }
             (At::Home | At::Undecided, At::Away) => {
-                let watched = watched_ms(&self.garden, at);
+                // One never decided about may have come unheard a moment ago: nobody was published as home.
+                let received = self.received_at[index].filter(|_| before == At::Home);
+                let since = received.unwrap_or(i64::MIN);
+                let watched = watched_ms(&self.garden, since, at);
                 assert!(
                     watched >= 120_000,
                     "{person:?} left, but the exit was watched for {watched} ms only"
@@ -307,9 +324,10 @@ impl Watch {
     }
 }
 
-/// Time between live messages at most 45 s apart, up to now: an upper bound of what may count.
-fn watched_ms(messages: &[i64], now: i64) -> i64 {
-    let gaps = messages.windows(2).map(|pair| pair[1].min(now) - pair[0]);
+/// Time between live messages at most 45 s apart, from one moment to another: an upper bound of what may count.
+fn watched_ms(messages: &[i64], since: i64, now: i64) -> i64 {
+    let pairs = messages.windows(2).filter(|pair| pair[1] - pair[0] <= 45_000);
+    let gaps = pairs.map(|pair| pair[1].min(now) - pair[0].max(since));
     gaps.filter(|gap| (0..=45_000).contains(gap)).sum()
 }
 
