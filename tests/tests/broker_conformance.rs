@@ -1,5 +1,7 @@
 //! The embedded broker does what Mosquitto does, as far as WhichRoom needs it: one script against both.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, with a report of its own")]
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
