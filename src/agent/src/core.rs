@@ -26,6 +26,8 @@ const TABLE_GAP_MS: u64 = 1_000;
 const RADIOS_EVERY_MS: u64 = 300_000;
 /// After an association without a `sta-authorized`, which hostapd has since OpenWrt 23.05.
 const HANDSHAKE_POLL_MS: u64 = 500;
+/// While a start or a reload goes on, the status changes with every answer.
+const STATUS_GAP_MS: u64 = 1_000;
 /// A station sends its probes in bursts.
 const PROBE_GAP_MS: u64 = 1_000;
 /// Stations whose last probe is remembered.
@@ -122,6 +124,8 @@ pub(crate) struct Core {
     radios_known: Vec<Radio>,
     radios_due_ms: u64,
     status_known: Option<Status>,
+    status_sent_ms: Option<u64>,
+    status_due_ms: Option<u64>,
     corrected_ms: Option<u64>,
     /// Another access point of this name, and when it was noticed last.
     conflict: Option<(String, u64)>,
@@ -147,6 +151,8 @@ impl Core {
             radios_known: Vec::new(),
             radios_due_ms: now_ms,
             status_known: None,
+            status_sent_ms: None,
+            status_due_ms: None,
             corrected_ms: None,
             conflict: None,
             stop_ms: None,
@@ -316,7 +322,12 @@ impl Core {
                 self.table_due_ms = now_ms + TABLE_EVERY_MS;
             }
             Slot::Radios => self.radios_due_ms = now_ms + RADIOS_EVERY_MS,
-            Slot::Status | Slot::Hosts => {}
+            Slot::Status => {
+                self.status_sent_ms = Some(now_ms);
+                self.status_due_ms = None;
+                self.status_known = Some(self.status(State::Online));
+            }
+            Slot::Hosts => {}
         }
     }
 
@@ -442,11 +453,17 @@ impl Core {
             self.radios_due_ms = now_ms + RADIOS_EVERY_MS;
             self.outbox.want(Slot::Radios);
         }
+        if self.status_due_ms.is_some_and(|due_ms| due_ms <= now_ms) {
+            self.status_due_ms = None;
+            self.outbox.want(Slot::Status);
+        }
         if self.conflict.as_ref().is_some_and(|(_, seen_ms)| seen_ms + CONFLICT_KEPT_MS <= now_ms) {
             self.conflict = None;
             self.outbox.want(Slot::Status);
         }
         if self.stop_ms.is_some_and(|stop_ms| stop_ms <= now_ms) {
+            // Once is enough; nothing else is sent any more either way.
+            self.stop_ms = Some(u64::MAX);
             self.effects.push_back(Effect::Stop);
         }
         self.digest(now_ms);
@@ -454,7 +471,7 @@ impl Core {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub(crate) fn poll_timeout(&self) -> u64 {
-        let own = [Some(self.table_due_ms), Some(self.radios_due_ms), self.stop_ms];
+        let own = [Some(self.table_due_ms), Some(self.radios_due_ms), self.status_due_ms, self.stop_ms];
         let below = [self.collector.poll_timeout(), self.outbox.poll_timeout()];
         own.into_iter().chain(below).flatten().min().unwrap_or(self.table_due_ms)
     }
@@ -473,12 +490,12 @@ impl Core {
         }
         self.settled_once |= self.collector.is_settled();
         if self.collector.take_touched() {
-            self.compare();
+            self.compare(now_ms);
         }
     }
 
     /// Wants radios and status to be sent where they changed.
-    fn compare(&mut self) {
+    fn compare(&mut self, now_ms: u64) {
         let mut radios = self.collector.radios();
         for radio in &mut radios {
             // These change all the time, and the next message in five minutes has them.
@@ -494,7 +511,9 @@ impl Core {
                 log::warn!("{problem}");
             }
             self.status_known = Some(status);
-            self.outbox.want(Slot::Status);
+            let earliest_ms =
+                self.status_sent_ms.map_or(now_ms, |sent_ms| now_ms.max(sent_ms + STATUS_GAP_MS));
+            self.status_due_ms.get_or_insert(earliest_ms);
         }
     }
 

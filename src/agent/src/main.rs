@@ -9,8 +9,12 @@ mod identity;
 mod logger;
 mod outbox;
 mod requests;
+#[cfg(test)]
+mod scenarios;
 mod shell;
 mod table;
+#[cfg(test)]
+mod testing;
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -56,10 +56,6 @@ impl Question {
         self.due_ms = self.due_ms.min(at_ms.max(self.asked_ms.map_or(0, |asked_ms| asked_ms + gap_ms)));
     }
 
-    pub(super) fn postpone(&mut self, until_ms: u64) {
-        self.due_ms = self.due_ms.max(until_ms);
-    }
-
     fn restart(&mut self, now_ms: u64) {
         *self = Question::new(self.every_ms, now_ms);
     }

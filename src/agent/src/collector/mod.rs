@@ -130,6 +130,8 @@ pub(crate) struct Collector {
     iwinfo: Option<u32>,
     iwinfo_works: bool,
     iwinfo_busy: bool,
+    /// It is left alone until then.
+    iwinfo_from_ms: u64,
     luci: Option<u32>,
     leases: Vec<Host>,
     hosts: Vec<Host>,
@@ -154,6 +156,7 @@ impl Collector {
             iwinfo: None,
             iwinfo_works: false,
             iwinfo_busy: false,
+            iwinfo_from_ms: now_ms,
             luci: None,
             leases: Vec::new(),
             hosts: Vec::new(),
@@ -257,8 +260,8 @@ impl Collector {
             [
                 due(&bss.ask_clients, asking),
                 due(&bss.ask_status, asking),
-                due(&bss.ask_info, asking && iwinfo),
-                due(&bss.ask_assoclist, asking && iwinfo),
+                due(&bss.ask_info, asking && iwinfo).map(|due_ms| due_ms.max(self.iwinfo_from_ms)),
+                due(&bss.ask_assoclist, asking && iwinfo).map(|due_ms| due_ms.max(self.iwinfo_from_ms)),
                 bss.gone_ms.map(|gone_ms| gone_ms + GRACE_MS),
             ]
         });
@@ -363,6 +366,9 @@ impl Collector {
         let (Link::Up(session), Some(iwinfo), false) = (&mut self.link, self.iwinfo, self.iwinfo_busy) else {
             return;
         };
+        if self.iwinfo_from_ms > now_ms {
+            return;
+        }
         let due = |question: &Question| question.due().filter(|due| *due <= now_ms);
         let candidates = self.bss.values_mut().filter(|bss| bss.id.is_some());
         let next = candidates
@@ -615,10 +621,7 @@ impl Collector {
         }
         if result == Err(Failure::TimedOut) {
             log::warn!("iwinfo does not answer; asking it again in a minute");
-            for bss in self.bss.values_mut() {
-                bss.ask_info.postpone(now_ms + IWINFO_PAUSE_MS);
-                bss.ask_assoclist.postpone(now_ms + IWINFO_PAUSE_MS);
-            }
+            self.iwinfo_from_ms = now_ms + IWINFO_PAUSE_MS;
         }
         let (_, bss) = self.by_id(id)?;
         question(bss).answered();
