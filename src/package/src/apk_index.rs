@@ -118,3 +118,55 @@ pub fn check_file(entry: &IndexEntry, file: &[u8]) -> Result<(), Problem> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::apk::Dependency;
+
+    fn any_entry() -> impl Strategy<Value = IndexEntry> {
+        ("[a-z]{1,8}", "[0-9]{1,3}(-r[0-9])?", ".{0,40}", 1..1u64 << 33, any::<[u8; 32]>(), any::<u64>())
+            .prop_map(|(name, version, description, installed_size, payload_hash, file_size)| {
+                let architecture = "mips_24kc".to_owned();
+                let provides = vec![Dependency::exactly("x", "1"), Dependency::conflict("y")];
+                let info = Info {
+                    name,
+                    version,
+                    description,
+                    architecture,
+                    installed_size,
+                    provides,
+                    ..Info::default()
+                };
+                IndexEntry { info, payload_hash, file_size }
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn indexes_come_back_sorted(mut entries in prop::collection::vec(any_entry(), 0..6), deflate in any::<bool>()) {
+            let key = PrivateKey::generate().unwrap();
+            let wrapping = if deflate { Wrapping::Deflate } else { Wrapping::None };
+            let file = write(&entries, &key, wrapping).unwrap();
+            let index = read(&file, Some(&key.public())).unwrap();
+            entries.sort_by_key(|entry| (entry.info.name.clone(), entry.info.version.clone()));
+            prop_assert_eq!(index.entries, entries);
+            prop_assert_eq!(index.signed_by, [key.public().id()]);
+        }
+
+        #[test]
+        fn changed_bytes_are_read_without_a_panic(entry in any_entry(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+            let key = PrivateKey::generate().unwrap();
+            let mut file = write(&[entry], &key, Wrapping::None).unwrap();
+            for (index, byte) in changes {
+                let place = index.index(file.len());
+                file[place] = byte;
+            }
+            let _ = (read(&file, None), read(&file, Some(&key.public())));
+        }
+    }
+}

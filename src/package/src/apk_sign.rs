@@ -143,3 +143,66 @@ fn prehash(schema: Schema, header: &[u8], payload: &[u8]) -> [u8; 64] {
     hash.update(Sha512::digest(payload));
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Made by openssl: a public key, and the block it makes of a signature by `openssl dgst -sha512 -sign`.
+    const PUBLIC: &str = "-----BEGIN PUBLIC KEY-----\n\
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEX18ammOF7v2sS78JkcoAItKiQyAo\n\
+        nYtUvgzKD734nW3PtkarV6VPTgJ+BE/eEG8TrUh5yL27A4BflLbj1NKdPA==\n\
+        -----END PUBLIC KEY-----\n";
+    const BLOCK: &[u8] = b"\x00\x04\
+        \x19\x07\x50\x07\xf9\xe9\xf8\x8d\x86\x5c\x00\x4d\xa7\x08\xab\xd9\
+        \x30\x44\x02\x20\x11\xad\x7c\x5e\xd7\xe4\xbf\x7f\x51\xee\x21\xe1\x92\x26\xb2\xf9\x83\x77\x88\xdf\xba\
+        \x8c\x3a\x98\x94\x94\xd3\x3d\xea\xe4\xd9\x6c\x02\x20\x3e\x9f\x8e\x01\x8d\xd9\xd7\x5a\xe6\x3a\x99\x04\
+        \xec\xfe\xf4\x08\xeb\xde\x15\xbd\x1f\x67\x66\xd8\x69\xf2\xb2\xe7\x45\x4f\xf8\xdc";
+
+    #[test]
+    fn a_signature_of_openssl_is_verified() {
+        let key = PublicKey::from_pem(PUBLIC).unwrap();
+        assert_eq!(key.id().to_string(), "19075007f9e9f88d865c004da708abd9");
+        assert_eq!(key.verify(Schema::Index, b"payload of an index", BLOCK), Ok(()));
+        let wrong = "the signature does not fit the content";
+        assert_eq!(
+            key.verify(Schema::Package, b"payload of an index", BLOCK).unwrap_err().to_string(),
+            wrong
+        );
+        assert_eq!(key.verify(Schema::Index, b"payload of an Index", BLOCK).unwrap_err().to_string(), wrong);
+        assert_eq!(key.to_pem().unwrap(), PUBLIC);
+    }
+
+    #[test]
+    fn keys_are_read_in_both_kinds_of_pem() {
+        let key = PrivateKey::generate().unwrap();
+        let pem = key.to_pem().unwrap();
+        assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"));
+        assert_eq!(PrivateKey::from_pem(&pem).unwrap().public(), key.public());
+        let secret = p256::SecretKey::from_slice(&key.0.to_bytes()).unwrap();
+        let sec1 = secret.to_sec1_pem(LineEnding::LF).unwrap();
+        assert!(sec1.starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
+        assert_eq!(PrivateKey::from_pem(&sec1).unwrap().public(), key.public());
+        assert!(PrivateKey::from_pem(PUBLIC).unwrap_err().to_string().contains("no private key on P-256"));
+        assert_eq!(format!("{key:?}"), "***");
+    }
+
+    #[test]
+    fn the_same_content_is_signed_by_the_same_bytes() {
+        let key = PrivateKey::generate().unwrap();
+        let block = key.sign(Schema::Index, b"payload").unwrap();
+        assert_eq!(key.sign(Schema::Index, b"payload").unwrap(), block);
+        assert_eq!(key.public().verify(Schema::Index, b"payload", &block), Ok(()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_block_is_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..99), own in any::<bool>()) {
+            let key = PublicKey::from_pem(PUBLIC).unwrap();
+            let block = if own { [&BLOCK[..18], &bytes].concat() } else { bytes };
+            prop_assert!(key.verify(Schema::Index, b"payload of an index", &block).is_err());
+        }
+    }
+}
