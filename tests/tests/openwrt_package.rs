@@ -1,0 +1,203 @@
+//! The package for the OpenWrt SDK, the settings of `cross`, and the shell scripts: read by the programs they are for.
+
+#![expect(clippy::unwrap_used, reason = "a test that is surprised fails, and says where")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use whichroom_tests::directory::Directory;
+
+/// Where `cross` has images and OpenWrt routers, and what a static executable needs there beside Rust's own.
+const TARGETS: [(&str, bool); 5] = [
+    ("aarch64-unknown-linux-musl", false),
+    ("armv7-unknown-linux-musleabihf", false),
+    ("mips-unknown-linux-musl", true),
+    ("mipsel-unknown-linux-musl", true),
+    ("x86_64-unknown-linux-musl", false),
+];
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn run(command: &mut Command) -> Output {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output();
+    output.unwrap_or_else(|error| panic!("{name}: {error}; on Debian and Ubuntu: apt-get install {name}"))
+}
+
+/// Regular files below a directory: path in it, content and permissions.
+fn files(root: &Path) -> BTreeMap<String, (Vec<u8>, u32)> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap().display().to_string();
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            found.insert(name, (fs::read(&path).unwrap(), mode));
+        }
+    }
+    found
+}
+
+/// Runs make in the package's directory with a stand-in for the SDK around it.
+fn make(sdk: &Directory, target: &str, variables: &[(&str, &str)]) -> String {
+    let mut command = Command::new("make");
+    command.arg("-C").arg(project().join("openwrt-package/whichroom-agent")).args(["-s", target]);
+    command.arg(format!("TOPDIR={}", project().join("tests/fixtures/openwrt/sdk").display()));
+    command.arg(format!("BUILD_DIR={}", sdk.path().display()));
+    command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
+    // Its programs first: cargo is one that writes down what it is asked for.
+    let path = format!("{}:{}", sdk.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    command.env("PATH", path).env_remove("MAKEFLAGS").env_remove("MAKELEVEL");
+    let output = run(&mut command);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "make {target}: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn version() -> String {
+    let manifest: toml::Table = fs::read_to_string(project().join("Cargo.toml")).unwrap().parse().unwrap();
+    manifest["workspace"]["package"]["version"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_sdk_is_told_what_the_package_is() {
+    let shown = make(&Directory::new(), "show", &[]);
+    for line in [
+        "PKG_NAME=whichroom-agent".to_owned(),
+        format!("PKG_VERSION={}", version()),
+        "PKG_LICENSE=MIT".to_owned(),
+        "PKG_BUILD_DEPENDS=rust/host".to_owned(),
+        "PKG_BUILD_PARALLEL=1".to_owned(),
+        "DEPENDS=@(aarch64||arm||mips||mipsel||x86_64)".to_owned(),
+        "USERID=whichroom:whichroom".to_owned(),
+        "conffiles=/etc/config/whichroom".to_owned(),
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");
+    }
+}
+
+#[test]
+fn the_sdk_installs_the_same_files_for_those_they_are_for() {
+    let sdk = Directory::new();
+    let binary = sdk.join(&format!("whichroom-agent-{}/ipkg-install/bin/whichroom-agent", version()));
+    fs::create_dir_all(binary.parent().unwrap()).unwrap();
+    fs::write(&binary, "the agent").unwrap();
+    let root = sdk.join("root");
+    make(&sdk, "install", &[("DESTINATION", &root.display().to_string())]);
+
+    let mut installed = files(&root);
+    assert_eq!(installed.remove("usr/bin/whichroom-agent"), Some((b"the agent".to_vec(), 0o755)));
+    let source = files(&project().join("files/ap"));
+    let names = |files: &BTreeMap<_, _>| files.keys().cloned().collect::<Vec<String>>();
+    assert_eq!(names(&installed), names(&source));
+    for (name, (content, mode)) in installed {
+        assert_eq!(content, source[&name].0, "{name}");
+        let expected = match name.split_once('/') {
+            // The password is in it.
+            Some(("etc", rest)) if rest.starts_with("config/") => 0o600,
+            Some(("etc", _)) => 0o755,
+            _ => 0o644,
+        };
+        assert_eq!(mode, expected, "{name}");
+    }
+}
+
+#[test]
+fn the_sdk_compiles_the_agent_alone_with_its_own_profile() {
+    let sdk = Directory::new();
+    fs::create_dir_all(sdk.join("bin")).unwrap();
+    let cargo = sdk.write("bin/cargo", "#!/bin/sh\necho \"$CARGO_BUILD_TARGET\" \"$@\"\n");
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let asked = make(&sdk, "compile", &[]);
+    let build = sdk.join(&format!("whichroom-agent-{}", version()));
+    let expected = format!(
+        "mipsel-unknown-linux-musl install --profile router --root {0}/ipkg-install --path {0}/src/agent --locked",
+        build.display()
+    );
+    assert_eq!(asked.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+
+    // What was copied is a workspace that cargo can read, and every crate of it is there.
+    let mut metadata = Command::new(env!("CARGO"));
+    metadata.args([
+        "metadata",
+        "--no-deps",
+        "--offline",
+        "--locked",
+        "--format-version=1",
+        "--manifest-path",
+    ]);
+    let output = run(metadata.arg(build.join("src/agent/Cargo.toml")));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let debug = make(&sdk, "compile", &[("CONFIG_DEBUG", "y")]);
+    assert!(debug.contains("--profile dev "), "{debug}");
+}
+
+#[test]
+fn cross_is_told_where_and_how() {
+    let settings: toml::Table = fs::read_to_string(project().join("Cross.toml")).unwrap().parse().unwrap();
+    assert_eq!(settings.keys().collect::<Vec<_>>(), ["target"]);
+    let targets = settings["target"].as_table().unwrap();
+    assert_eq!(targets.keys().map(String::as_str).collect::<Vec<_>>(), TARGETS.map(|(target, _)| target));
+    for (target, std_is_built) in TARGETS {
+        let settings = targets[target].as_table().unwrap();
+        // Keys that cross 0.2.5 documents; it would ignore others and only warn.
+        let known = ["image", "build-std", "xargo", "pre-build", "env"];
+        assert!(settings.keys().all(|key| known.contains(&key.as_str())), "{target}: {settings:?}");
+        assert_eq!(settings["image"].as_str(), Some(format!("ghcr.io/cross-rs/{target}:0.2.5").as_str()));
+        assert_eq!(settings.contains_key("env"), std_is_built, "{target}");
+        if !std_is_built {
+            continue;
+        }
+        for off in ["build-std", "xargo"] {
+            assert_eq!(settings[off].as_bool(), Some(false), "{target}: {off}");
+        }
+        let script = settings["pre-build"][0].as_str().unwrap();
+        assert!(script.contains("$CROSS_SYSROOT/lib/libunwind.a"), "{script}");
+        let environment = settings["env"]["passthrough"].as_array().unwrap();
+        let environment: BTreeMap<&str, &str> =
+            environment.iter().map(|pair| pair.as_str().unwrap().split_once('=').unwrap()).collect();
+        assert_eq!(environment["RUSTC_BOOTSTRAP"], "1");
+        assert_eq!(environment["CARGO_UNSTABLE_BUILD_STD"], "std,panic_abort");
+        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
+        assert!(environment[flags.as_str()].contains("-Ctarget-feature=+crt-static"), "{environment:?}");
+        assert_eq!(environment.len(), 4, "{environment:?}");
+    }
+}
+
+#[test]
+fn shellcheck_has_nothing_to_say() {
+    let scripts = [
+        "files/ap/etc/init.d/whichroom-agent",
+        "files/ap/etc/uci-defaults/95-whichroom-agent",
+        "tests/fixtures/openwrt/etc/rc.common",
+        "tests/fixtures/openwrt/lib/functions.sh",
+        "tests/fixtures/openwrt/lib/functions/procd.sh",
+    ];
+    // Its dialect of busybox's shell: POSIX with `local`.
+    let output = run(Command::new("shellcheck").args(["--shell=dash"]).args(scripts).current_dir(project()));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    for script in &scripts[..2] {
+        let mode = fs::metadata(project().join(script)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o111, 0o111, "{script} cannot be executed");
+    }
+}
+
+#[test]
+fn an_upgrade_keeps_what_a_person_wrote() {
+    let keep = fs::read_to_string(project().join("files/ap/lib/upgrade/keep.d/whichroom-agent")).unwrap();
+    assert!(keep.lines().any(|line| line == "/etc/config/whichroom"), "{keep}");
+    assert!(
+        keep.lines().all(|line| line.starts_with("/etc/whichroom") || line.starts_with("/etc/config/")),
+        "{keep}"
+    );
+}
