@@ -150,7 +150,7 @@ fn closed_by_broker(code: DisconnectReasonCode, text: Option<String>) -> Lost {
         DisconnectReasonCode::ServerShuttingDown => "the broker is shutting down".to_owned(),
         code => format!("the broker closed the connection: {code:?}"),
     };
-    Lost::plain(text.map_or(why.clone(), |text| format!("{why} ({text})")))
+    Lost::plain(text.map_or(why.clone(), |text| format!("{why} ({text:?})")))
 }
 
 fn refused(code: ConnectReturnCode) -> Lost {

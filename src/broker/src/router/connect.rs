@@ -1,6 +1,6 @@
 //! CONNECT: who it is, whether there is room, and which session it comes back to.
 
-use super::{ConnectionId, Ending, Open, Phase, Router};
+use super::{ConnectionId, Ending, Open, Phase, Router, shown};
 use crate::access::Who;
 use crate::codec::{self, Connect, ConnectReasonCode, DisconnectReasonCode, Granted, MqttError, Version};
 use crate::session::Session;
@@ -32,7 +32,7 @@ impl Router {
             Ok(who) => who,
             Err(reason) => {
                 let peer = self.connections.get(&id).map_or("", |connection| connection.peer.as_str());
-                log::warn!("{} ({peer}): connection refused: {reason:?}", connect.client_id);
+                log::warn!("{} ({peer}): connection refused: {reason:?}", shown(&connect.client_id));
                 return self.refuse(id, connect.version, reason);
             }
         };
@@ -74,7 +74,10 @@ impl Router {
     fn take_session(&mut self, connect: &Connect, who: Who, now_ms: u64) -> bool {
         let client_id = &connect.client_id;
         if let Some(old) = self.sessions.get(client_id).and_then(|session| session.connection) {
-            log::info!("{client_id}: another client with this id connected; the first is disconnected");
+            log::info!(
+                "{}: another client with this id connected; the first is disconnected",
+                shown(client_id)
+            );
             self.end(old, &Ending::Told(DisconnectReasonCode::SessionTakenOver), now_ms);
         }
         if connect.clean {
@@ -97,7 +100,7 @@ impl Router {
         let left =
             self.sessions.iter().filter_map(|(client_id, session)| Some((session.expires_at_ms?, client_id)));
         if let Some(client_id) = left.min().map(|(_, client_id)| client_id.clone()) {
-            log::warn!("{client_id}: session dropped to make room for another");
+            log::warn!("{}: session dropped to make room for another", shown(&client_id));
             self.drop_session(&client_id, now_ms);
         }
     }
@@ -116,7 +119,7 @@ impl Router {
         else {
             return;
         };
-        log::debug!("{} ({}): connected", connect.client_id, connection.peer);
+        log::debug!("{} ({}): connected", shown(&connect.client_id), connection.peer);
         session.connection = Some(id);
         session.expiry_s = expiry_s;
         session.expires_at_ms = None;

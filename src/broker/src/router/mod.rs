@@ -186,7 +186,7 @@ impl Router {
                 self.refuse_unreadable(id, error);
             }
             Phase::Open(open) => {
-                log::warn!("{} ({}): disconnected: {error:?}", open.client_id, connection.peer);
+                log::warn!("{} ({}): disconnected: {error:?}", shown(&open.client_id), connection.peer);
                 let reason = DisconnectReasonCode::from(error);
                 self.end(id, &Ending::Told(reason), now_ms);
                 self.let_go(now_ms);
@@ -284,7 +284,7 @@ impl Router {
             self.effects.push_back(Effect::Close { connection: id });
             return;
         };
-        log::debug!("{} ({}): connection ended", open.client_id, connection.peer);
+        log::debug!("{} ({}): connection ended", shown(&open.client_id), connection.peer);
         if let Ending::Told(reason) = ending {
             let bytes = codec::disconnect(open.version, *reason);
             self.effects.extend(bytes.map(|bytes| Effect::Send { connection: id, bytes }));
@@ -326,7 +326,8 @@ impl Router {
 
     fn route_will(&mut self, will: Will, who: Who, client_id: &str, now_ms: u64) {
         if !self.access.may_publish(who, &will.message.topic) {
-            log::warn!("{client_id}: the will on {} is not published: not allowed", will.message.topic);
+            let (client_id, topic) = (shown(client_id), shown(&will.message.topic));
+            log::warn!("{client_id}: the will on {topic} is not published: not allowed");
             self.refused += 1;
             return;
         }
@@ -341,7 +342,7 @@ impl Router {
         while let Some(client_id) = self.overfull.pop() {
             let Some(session) = self.sessions.get(&client_id) else { continue };
             let (queued, connection) = (session.queued(), session.connection);
-            log::warn!("{client_id}: {queued} messages wait for it, which is too many: session dropped");
+            log::warn!("{}: {queued} messages wait for it, too many: session dropped", shown(&client_id));
             self.too_slow += 1;
             if let Some(id) = connection {
                 self.end(id, &Ending::Told(DisconnectReasonCode::QuotaExceeded), now_ms);
@@ -394,6 +395,11 @@ impl Connection {
 
 fn expires(expiry_s: Option<u32>, now_ms: u64) -> Option<u64> {
     expiry_s.map(|expiry_s| now_ms + u64::from(expiry_s) * 1000)
+}
+
+/// A stranger's text for the log: escaped, and not all of it.
+fn shown(text: &str) -> String {
+    format!("{:?}", text.chars().take(100).collect::<String>())
 }
 
 #[cfg(test)]

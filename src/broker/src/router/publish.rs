@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     ConnectionId, DisconnectReasonCode, EXACTLY_ONCE_MAX, Ending, Message, Phase, PubackReasonCode, Router,
-    UNWRITTEN_BYTES, expires,
+    UNWRITTEN_BYTES, expires, shown,
 };
 use crate::codec::{self, Publish, Sent};
 
@@ -72,7 +72,8 @@ impl Router {
             if let Some(open) = self.open(id)
                 && !std::mem::replace(&mut open.warned, true)
             {
-                log::warn!("{client_id}: a message on {:?} is dropped: {why}", publish.message.topic);
+                let (client_id, topic) = (shown(client_id), shown(&publish.message.topic));
+                log::warn!("{client_id}: a message on {topic} is dropped: {why}; no more of this is logged");
             }
             return reason;
         }
@@ -90,10 +91,8 @@ impl Router {
             if !std::mem::replace(&mut self.warned_full, true) {
                 let counts = self.counts();
                 let (retained, bytes) = (counts.retained, counts.retained_bytes);
-                log::warn!(
-                    "{} is not retained: {retained} messages with {bytes} bytes are already",
-                    message.topic
-                );
+                let topic = shown(&message.topic);
+                log::warn!("{topic} is not retained: {retained} messages with {bytes} bytes already are");
             }
         }
         let mut reached = Vec::new();

@@ -2,7 +2,7 @@
 
 use mqtt_protocol_core::mqtt::packet::RetainHandling;
 
-use super::{ConnectionId, Router};
+use super::{ConnectionId, Router, shown};
 use crate::access::Who;
 use crate::codec::{self, Entry, SubackReasonCode, Subscribe, UnsubackReasonCode};
 use crate::session::{Queued, Subscription};
@@ -14,8 +14,16 @@ impl Router {
         let (version, who, client_id) = (open.version, open.who, open.client_id.clone());
         let mut answers = Vec::with_capacity(subscribe.entries.len());
         let mut with_retained = Vec::new();
-        for entry in &subscribe.entries {
-            match self.subscribe(id, who, entry, subscribe.identifier) {
+        // The first one: a packet has room for many thousands.
+        let mut refused = None;
+        for (index, entry) in subscribe.entries.iter().enumerate() {
+            // The same filter many times is one subscription, and would be all that is retained many times.
+            let subscribed = if index < self.limits.subscriptions {
+                self.subscribe(id, who, entry, subscribe.identifier)
+            } else {
+                Err(SubackReasonCode::QuotaExceeded)
+            };
+            match subscribed {
                 Ok(is_new) => {
                     answers.push(match entry.at_least_once {
                         true => SubackReasonCode::GrantedQos1,
@@ -29,16 +37,22 @@ impl Router {
                     with_retained.extend(wanted.then_some(entry));
                 }
                 Err(reason) => {
-                    log::warn!("{client_id}: subscription to {:?} refused: {reason:?}", entry.filter);
+                    refused.get_or_insert((&entry.filter, reason));
                     answers.push(reason);
                 }
             }
         }
+        if let Some((filter, reason)) = refused {
+            log::warn!("{}: subscription to {} refused: {reason:?}", shown(&client_id), shown(filter));
+        }
         self.send(id, codec::suback(version, subscribe.packet_id, answers));
         for entry in with_retained {
             self.queue_retained(id, &entry.filter, now_ms);
+            self.deliver(&client_id, now_ms);
+            if self.overfull.contains(&client_id) {
+                return;
+            }
         }
-        self.deliver(&client_id, now_ms);
     }
 
     /// True if there was no such subscription before.

@@ -413,6 +413,25 @@ fn limits_of_clients_sessions_and_subscriptions() {
 }
 
 #[test]
+fn asking_for_everything_many_times_costs_no_more_than_the_limits() {
+    let limits = Limits { queued_messages: 500, ..Limits::default() };
+    let mut test = Test::new(Vec::new(), limits);
+    let id = test.connect(1, &CONNECT);
+    for n in 0..400 {
+        test.send(id, &client::publish(5, &n.to_string(), b"x", 0, true));
+    }
+    let mut body = vec![0, 1, 0];
+    for _ in 0..1_000 {
+        client::string(&mut body, "#");
+        body.push(1);
+    }
+    let got = test.send(id, &client::packet(0x82, &body));
+    let answers = &got.packets[0].1[3..];
+    assert_eq!((answers[99], answers[100], answers.len()), (1, 0x97, 1_000));
+    assert!(got.closed && got.bytes < UNWRITTEN_BYTES + 2_000, "{} bytes", got.bytes);
+}
+
+#[test]
 fn silence_ends_a_connection_after_one_and_a_half_times_keep_alive() {
     let mut test = Test::new(Vec::new(), Limits::default());
     let opening = test.open(1);
