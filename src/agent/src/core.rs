@@ -6,18 +6,21 @@
 //! What goes out when: events at once; the table of stations when someone came or went (at most once a second), on
 //! connecting and every 30 s; the radios when they changed and every five minutes; the status when it changed.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::borrow::Cow;
+use std::collections::VecDeque;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use whichroom_ubus::message::Message;
 use whichroom_wire::{
-    Change, EventWhat, Events, Host, Hosts, Id, Mac, Radio, Radios, Request, RequestKind, Root, SCHEMA,
-    Stamp, State, Stations, Status, Topic, encode,
+    Change, EventWhat, Events, Host, Hosts, Id, Mac, Radio, Radios, Root, SCHEMA, Stamp, State, Stations,
+    Status, Topic, encode,
 };
 
 use crate::collector::{Action, Collector, Observation};
 use crate::outbox::{Outbox, Slot};
 use crate::requests::{Mode, Requests};
+use crate::sorted::Sorted;
 use crate::table::Table;
 
 const TABLE_EVERY_MS: u64 = 30_000;
@@ -86,8 +89,8 @@ pub(crate) enum Effect {
     Publish(Slot, Outgoing),
     /// Subscribe to these topics.
     Subscribe(Vec<String>),
-    /// From now on these stations' probes are wanted.
-    Track(BTreeSet<Mac>),
+    /// From now on these stations' probes are wanted; sorted.
+    Track(Vec<Mac>),
     /// All is said: end.
     Stop,
 }
@@ -111,9 +114,10 @@ pub(crate) struct Core {
     outbox: Outbox,
     requests: Requests,
     effects: VecDeque<Effect>,
-    tracked: BTreeSet<Mac>,
+    /// Sorted.
+    tracked: Vec<Mac>,
     /// When a probe of a station at a BSS was passed on last.
-    probes: BTreeMap<(Mac, Mac), u64>,
+    probes: Sorted<(Mac, Mac), u64>,
     hosts: Vec<Host>,
     /// Event messages handed over.
     seq: u64,
@@ -141,8 +145,8 @@ impl Core {
             outbox: Outbox::default(),
             requests: Requests::default(),
             effects: VecDeque::new(),
-            tracked: BTreeSet::new(),
-            probes: BTreeMap::new(),
+            tracked: Vec::new(),
+            probes: Sorted::default(),
             hosts: Vec::new(),
             seq: 0,
             settled_once: false,
@@ -364,41 +368,45 @@ impl Core {
     }
 
     fn handle_tracked(&mut self, payload: &[u8]) {
-        #[derive(Deserialize)]
-        struct Raw<'a> {
-            schema: u32,
-            #[serde(borrow)]
-            macs: Vec<&'a serde_json::value::RawValue>,
-        }
-        let raw = match serde_json::from_slice::<Raw<'_>>(payload) {
-            Ok(raw) if raw.schema <= SCHEMA => raw,
-            Ok(raw) => {
-                return log::warn!("tracked: schema {} is newer than {SCHEMA}: update the agent", raw.schema);
-            }
-            Err(error) => return log::warn!("tracked: {error}"),
+        let raw = match read(payload) {
+            Ok(raw) => raw,
+            Err(why) => return log::warn!("tracked: {why}"),
         };
-        let macs = raw.macs.iter().filter_map(|mac| serde_json::from_str(mac.get()).ok());
-        self.tracked = macs.take(TRACKED_MAX).collect();
-        self.effects.push_back(Effect::Track(self.tracked.clone()));
+        let mut tracked = Vec::new();
+        for mac in
+            raw.macs.unwrap_or_default().iter().filter_map(|mac| mac.get().trim_matches('"').parse().ok())
+        {
+            if let (Err(at), true) = (tracked.binary_search(&mac), tracked.len() < TRACKED_MAX) {
+                tracked.insert(at, mac);
+            }
+        }
+        self.tracked.clone_from(&tracked);
+        self.effects.push_back(Effect::Track(tracked));
     }
 
     fn handle_request(&mut self, payload: &[u8], now_ms: u64) {
-        let request: Request = match serde_json::from_slice(payload) {
-            Ok(request) => request,
-            Err(error) => return log::warn!("request: {error}"),
+        let raw = match read(payload) {
+            Ok(raw) => raw,
+            Err(why) => return log::warn!("request: {why}"),
         };
-        let RequestKind::BeaconReport { mac, mode } = request.kind;
-        let known = self.table.find(mac, now_ms);
-        let asked = Mode::parse(&mode).ok_or("mode is none of table, passive and active").and_then(|mode| {
-            let known = known.map(|(_, rrm, inactive_ms)| (rrm, inactive_ms));
-            self.requests.ask(mac, mode, known, now_ms).map(|()| mode)
-        });
-        match (asked, known) {
-            (Ok(mode), Some((bssid, _, _))) => {
-                self.collector.request_beacons(request.id, bssid, mac, mode, now_ms)
-            }
-            (Ok(_), None) => {}
-            (Err(why), _) => self.answer(&request.id, Err(why.to_owned()), now_ms),
+        let Some(id) = raw.id.and_then(|id| id.parse::<Id>().ok()) else {
+            return log::warn!("request without an id, which its answer needs: ignored");
+        };
+        if raw.kind.as_deref() != Some("beacon-report") {
+            return self.answer(&id, Err("kind is not beacon-report".to_owned()), now_ms);
+        }
+        let Some(mac) = raw.mac.and_then(|mac| mac.parse::<Mac>().ok()) else {
+            return self.answer(&id, Err("mac is missing or none".to_owned()), now_ms);
+        };
+        let Some(mode) = raw.mode.as_deref().and_then(Mode::parse) else {
+            return self.answer(&id, Err("mode is none of table, passive and active".to_owned()), now_ms);
+        };
+        match self.table.find(mac, now_ms) {
+            None => self.answer(&id, Err("not associated here".to_owned()), now_ms),
+            Some((bssid, rrm, inactive_ms)) => match self.requests.ask(mac, mode, rrm, inactive_ms, now_ms) {
+                Ok(()) => self.collector.request_beacons(id, bssid, mac, mode, now_ms),
+                Err(why) => self.answer(&id, Err(why.to_owned()), now_ms),
+            },
         }
     }
 
@@ -409,27 +417,22 @@ impl Core {
 
     /// Anything but our own "online" under our name is wrong: a will that came late, or another's message.
     fn handle_own_status(&mut self, payload: &[u8], retained: bool, now_ms: u64) {
-        #[derive(Deserialize)]
-        struct Raw {
-            boot: String,
-            node: String,
-            state: State,
-        }
-        let seen = serde_json::from_slice::<Raw>(payload).ok();
-        let ours = |raw: &Raw| raw.boot == self.config.boot && raw.node == self.config.node;
-        let right = seen.as_ref().is_some_and(|raw| ours(raw) && raw.state == State::Online);
+        let seen = read(payload).ok();
+        let ours = |raw: &Raw<'_>| {
+            raw.boot.as_deref() == Some(&self.config.boot) && raw.node.as_deref() == Some(&self.config.node)
+        };
+        let online = |raw: &Raw<'_>| raw.state.as_deref() == Some("online");
+        let right = seen.as_ref().is_some_and(|raw| ours(raw) && online(raw));
         let correcting = !self.outbox.is_done(Slot::Status);
         if right || self.stop_ms.is_some() || (retained && correcting) {
             return;
         }
-        let other = seen.filter(|raw| raw.node != self.config.node && raw.state == State::Online);
+        let other = seen.filter(online).and_then(|raw| raw.node).filter(|node| *node != self.config.node);
         let gap_ms = if other.is_some() { CONFLICT_GAP_MS } else { CORRECTION_GAP_MS };
         // A conflict found in what is retained is the life before of this name.
         if let Some(other) = other.filter(|_| !retained) {
-            let text = format!(
-                "another access point with the hardware id {:.32} also is {}",
-                other.node, self.config.ap
-            );
+            let text =
+                format!("another access point with the hardware id {other:.32} also is {}", self.config.ap);
             if self.conflict.is_none() {
                 log::error!("{text}: give one of them another --name");
             }
@@ -590,7 +593,7 @@ impl Core {
         let wanted = match self.config.probes {
             Probes::Off => false,
             Probes::All => true,
-            Probes::Tracked => self.tracked.contains(&mac),
+            Probes::Tracked => self.tracked.binary_search(&mac).is_ok(),
         };
         if !wanted || self.probes.get(&(bssid, mac)).is_some_and(|at| at + PROBE_GAP_MS > now_ms) {
             return false;
@@ -602,6 +605,37 @@ impl Core {
             self.probes.insert((bssid, mac), now_ms);
         }
         true
+    }
+}
+
+/// Any message an agent reads, with the fields of all: one reader is a third of the code of three.
+#[derive(Deserialize)]
+struct Raw<'a> {
+    schema: Option<u32>,
+    #[serde(borrow)]
+    macs: Option<Vec<&'a RawValue>>,
+    #[serde(borrow)]
+    id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    kind: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    mac: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    mode: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    boot: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    node: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    state: Option<Cow<'a, str>>,
+}
+
+fn read(payload: &[u8]) -> Result<Raw<'_>, String> {
+    let raw: Raw<'_> = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
+    match raw.schema {
+        Some(schema) if schema <= SCHEMA => Ok(raw),
+        Some(schema) => Err(format!("schema {schema} is newer than {SCHEMA}: update the agent")),
+        None => Err("no schema".to_owned()),
     }
 }
 

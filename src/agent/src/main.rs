@@ -12,6 +12,7 @@ mod requests;
 #[cfg(test)]
 mod scenarios;
 mod shell;
+mod sorted;
 mod table;
 #[cfg(test)]
 mod testing;

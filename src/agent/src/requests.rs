@@ -3,9 +3,9 @@
 //! A request costs the station air time and battery: only stations that can answer and are awake are asked, within a
 //! budget a station and a pause after refusals. Time is the agent's milliseconds.
 
-use std::collections::BTreeMap;
-
 use whichroom_wire::Mac;
+
+use crate::sorted::Sorted;
 
 /// Between two requests to one station.
 const GAP_MS: u64 = 10_000;
@@ -75,20 +75,20 @@ struct Budget {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
-    budgets: BTreeMap<Mac, Budget>,
+    budgets: Sorted<Mac, Budget>,
 }
 
 impl Requests {
-    /// Whether a station may be asked now; if so it counts as asked. `known` is what the table has of it: first RRM
-    /// octet and silence.
+    /// Whether a station may be asked now; if so it counts as asked. `rrm` is its first RRM
+    /// octet, `inactive_ms` its silence.
     pub(crate) fn ask(
         &mut self,
         mac: Mac,
         mode: Mode,
-        known: Option<(Option<u8>, Option<u64>)>,
+        rrm: Option<u8>,
+        inactive_ms: Option<u64>,
         now_ms: u64,
     ) -> Result<(), &'static str> {
-        let (rrm, inactive_ms) = known.ok_or("not associated here")?;
         if rrm.unwrap_or(0) & mode.capability() == 0 {
             return Err("the station does not support this mode");
         }
@@ -96,7 +96,10 @@ impl Requests {
             return Err("asleep");
         }
         self.make_room(mac, now_ms);
-        let budget = self.budgets.entry(mac).or_default();
+        if self.budgets.get(&mac).is_none() {
+            self.budgets.insert(mac, Budget::default());
+        }
+        let Some(budget) = self.budgets.get_mut(&mac) else { return Err("too many stations") };
         if budget.paused_until_ms > now_ms {
             return Err("refused three times; left alone for a day");
         }
@@ -117,7 +120,7 @@ impl Requests {
 
     /// At the limit the station asked longest ago is forgotten, but not one that is paused.
     fn make_room(&mut self, mac: Mac, now_ms: u64) {
-        if self.budgets.len() < STATIONS_MAX || self.budgets.contains_key(&mac) {
+        if self.budgets.len() < STATIONS_MAX || self.budgets.get(&mac).is_some() {
             return;
         }
         let oldest =
@@ -150,51 +153,47 @@ mod tests {
     use super::*;
 
     const PHONE: Mac = Mac::new([2, 0, 0, 0, 0, 1]);
-    const AWAKE: Option<(Option<u8>, Option<u64>)> = Some((Some(0x73), Some(500)));
+
+    fn ask(requests: &mut Requests, mac: Mac, now_ms: u64) -> Result<(), &'static str> {
+        requests.ask(mac, Mode::Table, Some(0x73), Some(500), now_ms)
+    }
 
     #[test]
     fn only_who_can_and_is_awake_is_asked() {
         let mut requests = Requests::default();
-        let mut ask = |mode, known| requests.ask(PHONE, mode, known, 0);
-        assert_eq!(ask(Mode::Table, None), Err("not associated here"));
-        assert_eq!(
-            ask(Mode::Table, Some((Some(0x33), Some(0)))),
-            Err("the station does not support this mode")
-        );
-        assert_eq!(ask(Mode::Table, Some((None, Some(0)))), Err("the station does not support this mode"));
-        assert_eq!(ask(Mode::Table, Some((Some(0x73), Some(10_001)))), Err("asleep"));
-        assert_eq!(ask(Mode::Table, Some((Some(0x73), None))), Err("asleep"));
-        assert_eq!(ask(Mode::Table, AWAKE), Ok(()));
+        let mut ask = |mode, (rrm, inactive_ms)| requests.ask(PHONE, mode, rrm, inactive_ms, 0);
+        assert_eq!(ask(Mode::Table, (Some(0x33), Some(0))), Err("the station does not support this mode"));
+        assert_eq!(ask(Mode::Table, (None, Some(0))), Err("the station does not support this mode"));
+        assert_eq!(ask(Mode::Table, (Some(0x73), Some(10_001))), Err("asleep"));
+        assert_eq!(ask(Mode::Table, (Some(0x73), None)), Err("asleep"));
+        assert_eq!(ask(Mode::Table, (Some(0x73), Some(500))), Ok(()));
     }
 
     #[test]
     fn a_station_has_a_budget() {
         let mut requests = Requests::default();
-        let asked = (0..HOUR_MS)
-            .step_by(1_000)
-            .filter(|now| requests.ask(PHONE, Mode::Table, AWAKE, *now).is_ok())
-            .count();
+        let asked = (0..HOUR_MS).step_by(1_000).filter(|now| ask(&mut requests, PHONE, *now).is_ok()).count();
         assert_eq!(asked, 60);
-        assert_eq!(requests.ask(PHONE, Mode::Table, AWAKE, HOUR_MS), Ok(()));
+        assert_eq!(ask(&mut requests, PHONE, HOUR_MS), Ok(()));
     }
 
     #[test]
     fn after_three_refusals_there_is_a_day_of_peace() {
         let mut requests = Requests::default();
         for now_ms in [0, 20_000, 40_000] {
-            assert_eq!(requests.ask(PHONE, Mode::Table, AWAKE, now_ms), Ok(()));
+            assert_eq!(ask(&mut requests, PHONE, now_ms), Ok(()));
             requests.handle_refusal(PHONE, now_ms);
         }
-        assert!(requests.ask(PHONE, Mode::Table, AWAKE, 60_000).is_err());
-        assert!(requests.ask(PHONE, Mode::Table, AWAKE, PAUSE_MS).is_err());
-        assert_eq!(requests.ask(PHONE, Mode::Table, AWAKE, PAUSE_MS + 40_000), Ok(()));
+        assert!(ask(&mut requests, PHONE, 60_000).is_err());
+        assert!(ask(&mut requests, PHONE, PAUSE_MS).is_err());
+        assert_eq!(ask(&mut requests, PHONE, PAUSE_MS + 40_000), Ok(()));
     }
 
     #[test]
     fn reports_nobody_asked_for_stay_on_the_access_point() {
         let mut requests = Requests::default();
         assert!(!requests.handle_report(PHONE, 0));
-        requests.ask(PHONE, Mode::Table, AWAKE, 0).unwrap();
+        ask(&mut requests, PHONE, 0).unwrap();
         assert!(requests.handle_report(PHONE, 1_000));
         assert!(!requests.handle_report(PHONE, ANSWER_MS));
     }
@@ -204,7 +203,7 @@ mod tests {
         let mut requests = Requests::default();
         for number in 0..2_000u16 {
             let [a, b] = number.to_be_bytes();
-            requests.ask(Mac::new([2, 0, 0, 0, a, b]), Mode::Table, AWAKE, number.into()).unwrap();
+            ask(&mut requests, Mac::new([2, 0, 0, 0, a, b]), number.into()).unwrap();
         }
         assert_eq!(requests.budgets.len(), STATIONS_MAX);
     }

@@ -1,7 +1,6 @@
 //! Sockets, threads, the clock and signals around the [`Core`]. One channel feeds the main thread, which owns the
 //! core; the ubus reader, the MQTT session and the signal thread only send to it.
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -43,7 +42,8 @@ enum Input {
 /// Which stations' probes the reading thread passes on.
 struct Gate {
     probes: Probes,
-    tracked: RwLock<BTreeSet<Mac>>,
+    /// Sorted.
+    tracked: RwLock<Vec<Mac>>,
 }
 
 impl Gate {
@@ -69,7 +69,7 @@ impl Gate {
     }
 
     fn is_tracked(&self, mac: Mac) -> bool {
-        self.tracked.read().unwrap_or_else(PoisonError::into_inner).contains(&mac)
+        self.tracked.read().unwrap_or_else(PoisonError::into_inner).binary_search(&mac).is_ok()
     }
 }
 

@@ -1,11 +1,10 @@
 //! The stations of this access point, and what of a poll is news. Notifications change the table at once, polls
 //! correct it: some drivers never notify, and a notification may be forged or lost.
 
-use std::collections::BTreeMap;
-
 use whichroom_wire::{Change, EventWhat, Mac, Station};
 
 use crate::collector::{Associated, Client};
+use crate::sorted::Sorted;
 
 /// Stations kept; their table fits the largest message.
 pub(crate) const STATIONS_MAX: usize = 1024;
@@ -19,7 +18,7 @@ const HANDSHAKE_MS: u64 = 5_000;
 /// A BSS that came back after a reload lists nobody yet: who was there is kept this long.
 const RETURN_MS: u64 = 30_000;
 
-/// BSSID first, so that a BSS is a range.
+/// BSSID first.
 type Key = (Mac, Mac);
 
 #[derive(Debug, Clone)]
@@ -46,7 +45,7 @@ struct Entry {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
-    entries: BTreeMap<Key, Entry>,
+    entries: Sorted<Key, Entry>,
     changed: bool,
 }
 
@@ -151,11 +150,6 @@ fn event(bssid: Mac, mac: Mac, change: Change) -> EventWhat {
     EventWhat::Station { mac, bssid, change }
 }
 
-/// All keys of a BSS.
-fn range(bssid: Mac) -> std::ops::RangeInclusive<Key> {
-    (bssid, Mac::new([0; 6]))..=(bssid, Mac::new([0xff; 6]))
-}
-
 impl Table {
     /// Takes a poll of a BSS and gives what is news. The first poll of a BSS that just came up is `quiet`: the
     /// table says it all, and who is missing went with the BSS and is waited for.
@@ -177,11 +171,9 @@ impl Table {
     }
 
     fn handle_absent(&mut self, bssid: Mac, clients: &[Client], quiet: bool, now_ms: u64) -> Vec<EventWhat> {
-        let mut listed: Vec<Mac> = clients.iter().map(|client| client.mac).collect();
-        listed.sort_unstable();
         let mut gone = Vec::new();
-        for (key, entry) in self.entries.range_mut(range(bssid)) {
-            if listed.binary_search(&key.1).is_ok() {
+        for (key, entry) in self.entries.iter_mut().filter(|(key, _)| key.0 == bssid) {
+            if clients.iter().any(|client| client.mac == key.1) {
                 continue;
             }
             if quiet {
@@ -284,7 +276,7 @@ impl Table {
     }
 
     fn authorize(&mut self, key: Key, now_ms: u64) {
-        if !self.entries.contains_key(&key) {
+        if self.entries.get(&key).is_none() {
             self.insert(key, Entry::new(now_ms));
         }
         let Some(entry) = self.entries.get_mut(&key) else { return };
@@ -315,7 +307,7 @@ impl Table {
     pub(crate) fn is_handshaking(&self, bssid: Mac, now_ms: u64) -> bool {
         let young =
             |entry: &Entry| !entry.authorized && !entry.leaving && entry.since_ms + HANDSHAKE_MS > now_ms;
-        self.entries.range(range(bssid)).any(|(_, entry)| young(entry))
+        self.entries.iter().any(|(key, entry)| key.0 == bssid && young(entry))
     }
 
     /// Whether the counters of a station of this BSS stand still and `iwinfo` should say since when.
@@ -325,7 +317,7 @@ impl Table {
                 && !entry.silence_confirmed
                 && entry.inactive_ms(now_ms).is_none_or(|silence| silence >= SILENCE_STEPS_MS[0])
         };
-        self.entries.range(range(bssid)).any(|(_, entry)| doubtful(entry))
+        self.entries.iter().any(|(key, entry)| key.0 == bssid && doubtful(entry))
     }
 
     /// Whether stations were added, removed, or gained or lost their authorisation since the last call.

@@ -4,7 +4,7 @@
 //! Drain [`Session::poll_transmit`] and [`Session::poll_event`] after each call. Time is the caller's monotonic
 //! milliseconds.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 
 use crate::blobmsg::{Elements, Writer};
@@ -168,6 +168,7 @@ enum Expected {
 
 #[derive(Debug)]
 struct Pending<C> {
+    seq: u16,
     context: C,
     deadline_ms: u64,
     expected: Expected,
@@ -178,8 +179,9 @@ struct Pending<C> {
 pub struct Session<C> {
     seq: u16,
     hello_deadline_ms: Option<u64>,
-    pending: BTreeMap<u16, Pending<C>>,
-    subscriptions: BTreeSet<(u32, u32)>,
+    /// Few at a time, the oldest first.
+    pending: Vec<Pending<C>>,
+    subscriptions: Vec<(u32, u32)>,
     transmit: VecDeque<Vec<u8>>,
     events: VecDeque<Event<C>>,
     timeout_ms: u64,
@@ -191,8 +193,8 @@ impl<C> Session<C> {
         Session {
             seq: 0,
             hello_deadline_ms: Some(now_ms + HELLO_MS),
-            pending: BTreeMap::new(),
-            subscriptions: BTreeSet::new(),
+            pending: Vec::new(),
+            subscriptions: Vec::new(),
             transmit: VecDeque::new(),
             events: VecDeque::new(),
             timeout_ms,
@@ -234,10 +236,11 @@ impl<C> Session<C> {
 
     /// Subscribes an own object to another's notifications; a second time does nothing, as it would double them.
     pub fn subscribe(&mut self, own: u32, target: u32, context: C, now_ms: u64) {
-        if !self.subscriptions.insert((own, target)) {
+        if self.subscriptions.contains(&(own, target)) {
             self.events.push_back(Event::Reply(context, Ok(Reply::Done)));
             return;
         }
+        self.subscriptions.push((own, target));
         let expected = Expected::Subscription { own, target };
         self.request(Kind::Subscribe, 0, expected, context, now_ms, |builder| {
             builder.number(Attribute::ObjId, own).number(Attribute::Target, target);
@@ -246,7 +249,7 @@ impl<C> Session<C> {
 
     /// Ends a subscription.
     pub fn unsubscribe(&mut self, own: u32, target: u32, context: C, now_ms: u64) {
-        self.subscriptions.remove(&(own, target));
+        self.unsubscribed(own, target);
         self.request(Kind::Unsubscribe, 0, Expected::Done, context, now_ms, |builder| {
             builder.number(Attribute::ObjId, own).number(Attribute::Target, target);
         });
@@ -281,14 +284,15 @@ impl<C> Session<C> {
         // Fewer than all numbers are taken, so this ends.
         loop {
             self.seq = self.seq.wrapping_add(1);
-            if !self.pending.contains_key(&self.seq) {
+            if !self.pending.iter().any(|pending| pending.seq == self.seq) {
                 break;
             }
         }
         let mut builder = Builder::new(kind, self.seq, peer);
         fill(&mut builder);
         self.transmit.push_back(builder.finish());
-        self.pending.insert(self.seq, Pending { context, deadline_ms: now_ms + self.timeout_ms, expected });
+        let deadline_ms = now_ms + self.timeout_ms;
+        self.pending.push(Pending { seq: self.seq, context, deadline_ms, expected });
     }
 
     /// Takes a message. What asks for an answer was answered by the connection.
@@ -316,7 +320,8 @@ impl<C> Session<C> {
     }
 
     fn handle_data(&mut self, message: Message<'_>) {
-        let Some(pending) = self.pending.get_mut(&message.seq) else { return };
+        let pending = self.pending.iter_mut().find(|pending| pending.seq == message.seq);
+        let Some(pending) = pending else { return };
         let attributes = message.attributes();
         match &mut pending.expected {
             Expected::Objects(objects) => {
@@ -333,7 +338,9 @@ impl<C> Session<C> {
     }
 
     fn handle_status(&mut self, message: Message<'_>) {
-        let Some(pending) = self.pending.remove(&message.seq) else { return };
+        let at = self.pending.iter().position(|pending| pending.seq == message.seq);
+        let Some(at) = at else { return };
+        let pending = self.pending.remove(at);
         let result = match message.attributes().status() {
             Some(0) => finished(&pending.expected),
             Some(status) => Err(Failure::Status(Status(status))),
@@ -362,14 +369,18 @@ impl<C> Session<C> {
     fn handle_unsubscribe(&mut self, message: Message<'_>) {
         let attributes = message.attributes();
         let (Some(own), Some(target)) = (attributes.objid(), attributes.target()) else { return };
-        self.subscriptions.remove(&(own, target));
+        self.unsubscribed(own, target);
         self.events.push_back(Event::TargetGone { own, target });
+    }
+
+    fn unsubscribed(&mut self, own: u32, target: u32) {
+        self.subscriptions.retain(|known| *known != (own, target));
     }
 
     /// A subscription that failed may be tried again.
     fn forget(&mut self, expected: &Expected) {
         if let Expected::Subscription { own, target } = expected {
-            self.subscriptions.remove(&(*own, *target));
+            self.unsubscribed(*own, *target);
         }
     }
 
@@ -379,14 +390,8 @@ impl<C> Session<C> {
             self.hello_deadline_ms = None;
             self.events.push_back(Event::Silent);
         }
-        let overdue: Vec<u16> = self
-            .pending
-            .iter()
-            .filter(|(_, pending)| pending.deadline_ms <= now_ms)
-            .map(|(seq, _)| *seq)
-            .collect();
-        for seq in overdue {
-            let Some(pending) = self.pending.remove(&seq) else { continue };
+        while let Some(at) = self.pending.iter().position(|pending| pending.deadline_ms <= now_ms) {
+            let pending = self.pending.remove(at);
             self.forget(&pending.expected);
             self.events.push_back(Event::Reply(pending.context, Err(Failure::TimedOut)));
         }
@@ -394,7 +399,7 @@ impl<C> Session<C> {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.pending.values().map(|pending| pending.deadline_ms).chain(self.hello_deadline_ms).min()
+        self.pending.iter().map(|pending| pending.deadline_ms).chain(self.hello_deadline_ms).min()
     }
 
     /// The next bytes to send.

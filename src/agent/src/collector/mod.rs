@@ -13,7 +13,7 @@
 mod bss;
 mod parse;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use whichroom_ubus::blobmsg::Writer;
 use whichroom_ubus::message::Message;
@@ -24,6 +24,7 @@ use bss::{Bss, Question};
 pub(crate) use parse::{Associated, Client, NOTICES, Notice, address, lease_file};
 
 use crate::requests::Mode;
+use crate::sorted::Sorted;
 
 const PREFIX: &str = "hostapd.";
 const IWINFO: &str = "iwinfo";
@@ -123,7 +124,7 @@ pub(crate) struct Collector {
     greeted: bool,
     /// Since when there is no connection; `None` while there is one.
     failing: Option<(u64, String)>,
-    bss: BTreeMap<String, Bss>,
+    bss: Sorted<String, Bss>,
     looked_up: bool,
     next_lookup_ms: u64,
     events_denied: bool,
@@ -149,7 +150,7 @@ impl Collector {
             link: Link::Down { retry_ms: now_ms },
             greeted: false,
             failing: None,
-            bss: BTreeMap::new(),
+            bss: Sorted::default(),
             looked_up: false,
             next_lookup_ms: now_ms,
             events_denied: false,
@@ -485,7 +486,7 @@ impl Collector {
 
     fn handle_found(&mut self, object: &Object, now_ms: u64) {
         let Some(ifname) = object.path.strip_prefix(PREFIX) else { return };
-        if !self.bss.contains_key(&object.path) {
+        if self.bss.get(&object.path).is_none() {
             if self.bss.len() >= BSS_MAX {
                 return;
             }
@@ -513,7 +514,7 @@ impl Collector {
 
     fn handle_own_object(&mut self, path: &str, result: Result<Reply, Failure>, now_ms: u64) {
         let (Link::Up(session), Ok(Reply::Own(own))) = (&mut self.link, result) else { return };
-        let known = self.bss.get_mut(path).filter(|bss| bss.own.is_none());
+        let known = self.bss.get_mut(&path.to_owned()).filter(|bss| bss.own.is_none());
         let Some(bss) = known else { return session.remove_object(own, Ask::Nothing, now_ms) };
         bss.own = Some(own);
         if let Some(id) = bss.id {
@@ -660,18 +661,18 @@ impl Collector {
 
     /// Leases say who is there, hints name some of them and others.
     fn update_hosts(&mut self, hints: Vec<Host>) {
-        let mut hosts = std::mem::take(&mut self.leases);
-        hosts.sort_by_key(|host| host.mac);
-        hosts.dedup_by_key(|host| host.mac);
-        let leases = hosts.len();
+        let mut merged: Sorted<Mac, Host> = Sorted::default();
+        for host in std::mem::take(&mut self.leases) {
+            merged.insert(host.mac, host);
+        }
         for hint in hints {
-            match hosts[..leases].binary_search_by_key(&hint.mac, |host| host.mac) {
-                Ok(at) => hosts[at].name = hosts[at].name.take().or(hint.name),
-                Err(_) if hint.name.is_some() && hosts.len() < HOSTS_MAX => hosts.push(hint),
-                Err(_) => {}
+            if let Some(host) = merged.get_mut(&hint.mac) {
+                host.name = host.name.take().or(hint.name);
+            } else if hint.name.is_some() && merged.len() < HOSTS_MAX {
+                merged.insert(hint.mac, hint);
             }
         }
-        hosts.sort_by_key(|host| host.mac);
+        let hosts: Vec<Host> = merged.values().cloned().collect();
         if self.hosts != hosts {
             self.touched = true;
             self.hosts.clone_from(&hosts);
@@ -706,7 +707,10 @@ impl Collector {
     fn handle_added(&mut self, object: Object, now_ms: u64) {
         match object.path.as_str() {
             IWINFO => self.iwinfo = Some(object.id),
-            LUCI => self.luci = Some(object.id),
+            LUCI => {
+                self.luci = Some(object.id);
+                self.ask_hosts = now_ms;
+            }
             _ => self.handle_found(&object, now_ms),
         }
     }
@@ -791,13 +795,13 @@ impl Collector {
             return vec![format!("ubus: {why}")];
         }
         let mut problems = Vec::new();
-        if self.looked_up && self.bss.is_empty() {
+        if self.looked_up && self.bss.len() == 0 {
             problems.push(
                 "ubus shows no hostapd.* object: WiFi is off, or the access rules in /usr/share/acl.d do not allow it"
                     .to_owned(),
             );
         }
-        for (path, bss) in &self.bss {
+        for (path, bss) in self.bss.iter() {
             problems.extend(bss.problem.clone());
             if bss.flaws > 0 {
                 problems.push(format!("{path}: {} unreadable values in its answer", bss.flaws));
