@@ -1,6 +1,8 @@
 //! The session: a thread that connects, connects again, and reports; and a handle that never blocks.
 
 use std::fmt;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -277,27 +279,33 @@ struct Worker {
 impl Worker {
     fn run(&mut self) {
         let mut backoff = Backoff::new(seed(&self.options.client_id));
-        let runtime = loop {
-            match runtime() {
-                Ok(runtime) => break runtime,
-                Err(error) => {
-                    let retry_in = backoff.after(Duration::ZERO);
-                    (self.on_event)(Event::Disconnected { why: format!("no event loop: {error}"), retry_in });
-                    let going_on = |state: &mut State| !state.stopped;
-                    let waited =
-                        self.shared.changed.wait_timeout_while(self.shared.state(), retry_in, going_on);
-                    if waited.unwrap_or_else(PoisonError::into_inner).0.stopped {
-                        return;
-                    }
-                }
+        loop {
+            // A panic of the library, or of the owner's callback, must not end the session without a word.
+            let why = match catch_unwind(AssertUnwindSafe(|| self.run_runtime(&mut backoff))) {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => format!("no event loop: {error}"),
+                Err(_) => "something panicked; the log has it".to_owned(),
+            };
+            self.forget_connection();
+            let retry_in = backoff.after(Duration::ZERO);
+            (self.on_event)(Event::Disconnected { why, retry_in });
+            let going_on = |state: &mut State| !state.stopped;
+            let waited = self.shared.changed.wait_timeout_while(self.shared.state(), retry_in, going_on);
+            if waited.unwrap_or_else(PoisonError::into_inner).0.stopped {
+                return;
             }
-        };
+        }
+    }
+
+    fn run_runtime(&mut self, backoff: &mut Backoff) -> io::Result<()> {
+        let runtime = runtime()?;
         runtime.block_on(self.keep_connected(backoff));
         // Else a resolver that hangs would hold us up.
         runtime.shutdown_background();
+        Ok(())
     }
 
-    async fn keep_connected(&mut self, mut backoff: Backoff) {
+    async fn keep_connected(&mut self, backoff: &mut Backoff) {
         let mut versions = Versions::new(self.options.protocol);
         loop {
             let version = versions.next();
@@ -341,7 +349,7 @@ impl Worker {
         let mut sender = Some(sender);
         // Something happens at each ping at the latest. The library itself waits for ever when it writes and the
         // broker does not read.
-        let silence_max = self.options.keep_alive * 2 + Duration::from_secs(10);
+        let silence_max = self.options.keep_alive_from(Duration::from_secs(5)) * 2 + Duration::from_secs(10);
         loop {
             let step = tokio::select! {
                 biased;
@@ -406,7 +414,7 @@ impl Worker {
     }
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread()
         .enable_io()
         .enable_time()

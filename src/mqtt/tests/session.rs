@@ -8,11 +8,12 @@ mod support;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
 use support::{Mosquitto, PATIENCE, Watched, free_port, options, publish};
-use whichroom_mqtt::{Event, IN_FLIGHT_MAX, Options, Protocol, Publish, Refused, Secret};
+use whichroom_mqtt::{Event, IN_FLIGHT_MAX, Options, Protocol, Publish, Refused, Secret, Session};
 
 const V5: Protocol = Protocol::V5 { session_expiry_s: 60 };
 
@@ -255,6 +256,24 @@ fn two_clients_with_one_id_throw_each_other_out_ever_more_slowly() {
     }
     // Nobody is thrown out every second for ever: the last waits come from the third step on.
     assert!(waits.iter().rev().take(2).all(|wait| *wait >= Duration::from_secs(2)), "{waits:?}");
+}
+
+#[test]
+fn a_panic_in_the_callback_is_told_and_the_session_goes_on() {
+    let mosquitto = mosquitto();
+    let (sender, events) = channel();
+    let session = Session::start(options(mosquitto.port, "clumsy"), move |event| {
+        let panics = matches!(event, Event::Acked(_));
+        sender.send(event).unwrap();
+        assert!(!panics, "on purpose");
+    });
+    let next = || events.recv_timeout(PATIENCE).unwrap();
+    assert!(matches!(next(), Event::Connected { .. }));
+    session.try_publish(publish("a", b"")).unwrap();
+    assert!(matches!(next(), Event::Acked(_)));
+    assert!(matches!(next(), Event::Disconnected { why, .. } if why.contains("panicked")));
+    assert!(matches!(next(), Event::Connected { .. }));
+    session.close(PATIENCE);
 }
 
 /// A broker that knows only MQTT 3.1.1 and says so, or does not even answer.
