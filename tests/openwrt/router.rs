@@ -124,8 +124,14 @@ impl Router {
 
     /// Runs a command of the init script, with the records of earlier ones gone.
     pub fn init(&self, command: &str) -> Ran {
-        let script = self.path("etc/init.d/whichroom-agent");
-        self.ash([self.path("etc/rc.common").as_os_str(), script.as_os_str(), OsStr::new(command)])
+        self.init_with(command, &[])
+    }
+
+    /// The same for a command with arguments.
+    pub fn init_with(&self, command: &str, arguments: &[&str]) -> Ran {
+        let (common, script) = (self.path("etc/rc.common"), self.path("etc/init.d/whichroom-agent"));
+        let before = [common.as_os_str(), script.as_os_str(), OsStr::new(command)];
+        self.ash(before.into_iter().chain(arguments.iter().map(OsStr::new)))
     }
 
     /// Runs busybox ash.

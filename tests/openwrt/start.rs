@@ -41,12 +41,29 @@ fn a_change_of_the_configuration_reloads_and_the_brokers_network_restarts() {
     let router = Router::with(SHORTEST);
     router.init("start");
     assert_eq!(router.calls("add_reload_trigger"), [words("whichroom")]);
-    let restart = "interface.update lan /etc/init.d/whichroom-agent restart";
-    assert_eq!(router.calls("add_interface_trigger"), [words(restart)]);
+    let trigger = "interface.update lan /etc/init.d/whichroom-agent came_up lan";
+    assert_eq!(router.calls("add_interface_trigger"), [words(trigger)]);
 
     router.configure(&format!("{SHORTEST}\noption interface 'guest'"));
     router.init("start");
-    assert_eq!(router.calls("add_interface_trigger"), [words(&restart.replace("lan", "guest"))]);
+    assert_eq!(router.calls("add_interface_trigger"), [words(&trigger.replace("lan", "guest"))]);
+}
+
+#[test]
+fn a_network_that_came_up_restarts_the_agent_and_a_renewed_lease_does_not() {
+    let router = Router::with(LOGIN);
+    for (uptime, restarted) in [("0", true), ("3", true), ("", false), ("16", false), ("86400", false)] {
+        router.write("uptime-lan", uptime);
+        let ran = router.init_with("came_up", &["lan"]);
+        assert_eq!((ran.code, router.started()), (Some(0), restarted), "{uptime}: {}", ran.said);
+        assert_eq!(!router.calls("kill").is_empty(), restarted);
+    }
+    // Not with a configuration that is wrong by now.
+    router.write("uptime-lan", "1");
+    router.configure("option broker 'nas'\noption probes 'some'");
+    let ran = router.init_with("came_up", &["lan"]);
+    assert_eq!((ran.code, router.procd().len()), (Some(1), 0));
+    assert!(ran.said.contains("goes on as it was"), "{}", ran.said);
 }
 
 #[test]

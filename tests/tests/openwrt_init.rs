@@ -11,5 +11,7 @@ mod look;
 mod mistakes;
 #[path = "../openwrt/router.rs"]
 mod router;
+#[path = "../openwrt/run.rs"]
+mod run;
 #[path = "../openwrt/start.rs"]
 mod start;

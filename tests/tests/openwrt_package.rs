@@ -181,6 +181,7 @@ fn shellcheck_has_nothing_to_say() {
         "files/ap/etc/uci-defaults/95-whichroom-agent",
         "tests/fixtures/openwrt/etc/rc.common",
         "tests/fixtures/openwrt/lib/functions.sh",
+        "tests/fixtures/openwrt/lib/functions/network.sh",
         "tests/fixtures/openwrt/lib/functions/procd.sh",
     ];
     // Its dialect of busybox's shell: POSIX with `local`.
