@@ -17,16 +17,13 @@ use whichroom_wire::{Id, Mac};
 use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::claims::{Association, Claim, Gone, Mark, Parting, Reading};
+use crate::fading::{Fading, Left};
 use crate::rooms::RoomEstimate;
 use crate::setup::{Counts, Timing};
 use crate::timers::ApIndex;
-use crate::windows::Common;
 
 /// Claims kept for one device.
 const CLAIMS_MAX: usize = 16;
-
-/// APs that heard the device this long before its silence must watch for its absence to count.
-const HEARD_BEFORE_MS: u64 = 10 * 60_000;
 
 /// A station the driver saw this recently is taken to be there when nothing was known of it before.
 const FRESH_MS: u64 = 60_000;
@@ -71,38 +68,6 @@ pub(crate) enum State {
     Fading(Fading),
     /// Away; what decided, or nothing if it was simply never seen.
     Absent(Option<Left>),
-}
-
-/// A silence and how it began.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Silence {
-    pub since: Moment,
-    pub association: Association,
-    pub parting: Parting,
-    pub signal_dbm: Option<i8>,
-    pub is_weak: bool,
-    pub is_falling: bool,
-}
-
-/// On the way to being away.
-#[derive(Debug, Clone)]
-pub(crate) struct Fading {
-    pub silence: Silence,
-    /// Watched time that it takes.
-    pub needed_ms: u64,
-    /// Where it was heard before its silence.
-    pub required: Vec<Association>,
-    /// Watched time from before a restart of ours.
-    pub carried_ms: u64,
-    /// Watched time counts from here.
-    pub from: Moment,
-}
-
-/// What made a device away.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Left {
-    pub silence: Silence,
-    pub watched_ms: u64,
 }
 
 /// What an input says of the device being there.
@@ -395,31 +360,13 @@ impl Memory {
     /// The silence that begins with the end of the current claim.
     fn fade(&self, aps: &[AccessPoint], timing: &Timing, now: Moment) -> Option<State> {
         let claim = self.current()?;
-        let gone = claim.gone.unwrap_or(Gone { at: now, parting: Parting::Unlisted });
-        let silence = Silence {
-            since: gone.at,
-            association: claim.association,
-            parting: gone.parting,
-            signal_dbm: claim.signal.last_dbm(),
-            is_weak: claim.signal.is_weak(),
-            is_falling: claim.signal.is_falling(),
-        };
-        let mut required = vec![claim.association];
-        for other in &self.claims {
-            let is_recent = other.heard_at().is_some_and(|heard| heard >= gone.at.before(HEARD_BEFORE_MS));
-            if is_recent && other.association.ap != claim.association.ap {
-                required.push(other.association);
-            }
-        }
-        let needed_ms = needed_ms(&silence, aps, timing);
-        Some(State::Fading(Fading { silence, needed_ms, required, carried_ms: 0, from: gone.at }))
+        Some(State::Fading(Fading::new(claim, &self.claims, aps, timing, now)))
     }
 
     /// The BSS it was last on went a moment after it: it did not leave.
     pub fn lost_with_bss(&mut self, aps: &[AccessPoint], timing: &Timing) {
         if let State::Fading(fading) = &mut self.state {
-            fading.silence.parting = Parting::BssLost;
-            fading.needed_ms = needed_ms(&fading.silence, aps, timing);
+            fading.lost_with_bss(aps, timing);
         }
     }
 
@@ -491,55 +438,9 @@ impl Memory {
             State::Undecided | State::Absent(_) => None,
             State::Present => self.association.and_then(|association| blind(association.ap)),
             State::Fading(fading) => {
-                let required = required(fading, aps, exits, timing, now);
+                let required = fading.required_now(aps, exits, timing, now);
                 required.into_iter().filter_map(|(ap, _)| blind(ap)).min()
             }
         }
     }
-}
-
-impl Fading {
-    /// For how long everything that could have heard the device was watching, all at once.
-    pub fn watched_ms(&self, aps: &[AccessPoint], exits: &[ApIndex], timing: &Timing, now: Moment) -> u64 {
-        let mut common = Common::between(self.from, now);
-        for (ap, association) in required(self, aps, exits, timing, now) {
-            let ap = &aps[ap.0 as usize];
-            common.intersect(association.map_or(ap.state.windows(), |association| ap.watched(association)));
-        }
-        self.carried_ms + common.total_ms()
-    }
-}
-
-/// The APs that must watch: those that heard it last, and the exits; not what has been blind for a day, unless the
-/// device was last seen there.
-fn required(
-    fading: &Fading,
-    aps: &[AccessPoint],
-    exits: &[ApIndex],
-    timing: &Timing,
-    now: Moment,
-) -> Vec<(ApIndex, Option<Association>)> {
-    let last = fading.silence.association.ap;
-    let mut all: Vec<(ApIndex, Option<Association>)> =
-        fading.required.iter().map(|association| (association.ap, Some(*association))).collect();
-    for exit in exits {
-        if !all.iter().any(|(ap, _)| ap == exit) {
-            all.push((*exit, None));
-        }
-    }
-    all.retain(|(ap, _)| *ap == last || !aps[ap.0 as usize].is_given_up(now, timing));
-    all
-}
-
-/// How long a silence must be watched: short where people leave past this AP and it looked like leaving.
-fn needed_ms(silence: &Silence, aps: &[AccessPoint], timing: &Timing) -> u64 {
-    let is_exit = aps[silence.association.ap.0 as usize].exit;
-    let looked_like_leaving = match silence.parting {
-        Parting::LeaveFrame => true,
-        Parting::BssLost | Parting::ApRestarted => false,
-        Parting::Unlisted | Parting::SentAway | Parting::PollFailed | Parting::Phantom => {
-            silence.is_weak || silence.is_falling
-        }
-    };
-    if is_exit && looked_like_leaving { timing.exit_ms } else { timing.interior_ms }
 }

@@ -195,7 +195,6 @@ impl Engine {
         for index in 0..self.devices.len() {
             let device = device_index(index);
             self.arm_device(device, now);
-            self.timers.set(Timer::Room(device), now);
             if self.devices[index].memory.claims.iter().any(|claim| claim.leaving.is_some()) {
                 self.timers.set(Timer::Parting(device), now.after(self.timing.debounce_ms));
             }
@@ -261,6 +260,8 @@ impl Engine {
         self.arm(now);
         for index in 0..self.devices.len() {
             let device = device_index(index);
+            // A room that was being won goes on being won.
+            self.timers.set(Timer::Room(device), now);
             self.settle(
                 device,
                 crate::device::Evidence::None,

@@ -1,10 +1,16 @@
 //! Who is home and in which room: pure functions of evidence and time, without sockets, clocks or threads.
+//!
+//! [`Engine`] is the whole machine. A message goes this way: `ingest` asks `access_point` whether it counts and reads
+//! it into the `claims` of a `device`, `decide` settles the device and its timers, `fading` says when a silence is an
+//! absence, `rooms` weighs signals, `person` and `house` judge by devices, and `publish` turns differences into
+//! effects whose words `reasons` finds.
 
 mod access_point;
 mod claims;
 mod decide;
 mod device;
 mod engine;
+mod fading;
 mod house;
 mod ingest;
 mod moment;
@@ -16,6 +22,7 @@ mod rooms;
 pub mod setup;
 mod snapshot;
 mod timers;
+mod view;
 mod windows;
 
 pub use engine::Engine;

@@ -1,19 +1,15 @@
 //! Saying what changed. Inputs only note whom they concern; at the end of each, what would be published is compared
 //! with what was, and only differences become effects.
 
-use whichroom_wire::aggregator::{HouseState, MovedKind, ROOM_AWAY, ROOM_HOME, ROOM_UNCLEAR};
+use whichroom_wire::aggregator::{MovedKind, ROOM_AWAY, ROOM_HOME, ROOM_UNCLEAR};
 
 use crate::Moment;
 use crate::claims::Association;
 use crate::device::Device;
-use crate::engine::{Engine, ap_index, device_index};
+use crate::engine::{Engine, device_index};
 use crate::house::Hold;
-use crate::output::{
-    AccessPointView, DeviceView, Effect, Home, HouseView, Moved, PersonView, Reason, RoomView, UnknownView,
-    View,
-};
+use crate::output::{Effect, Home, HouseView, Moved, PersonView};
 use crate::person::PersonState;
-use crate::reasons::Words;
 use crate::setup::Detail;
 use crate::timers::{DeviceIndex, Timer};
 
@@ -24,9 +20,6 @@ const CONFIDENCE_EVERY_MS: u64 = 60_000;
 /// And only if it is this large.
 const SIGNAL_STEP_DB: u8 = 5;
 const CONFIDENCE_STEP: u8 = 10;
-
-/// Unknown devices in a view.
-const UNKNOWN_MAX: usize = 100;
 
 /// Whom the input concerned.
 #[derive(Debug, Default)]
@@ -254,170 +247,13 @@ impl Engine {
         self.effects.push_back(Effect::House(view));
     }
 
-    fn words(&self, anonymous: bool, now: Moment) -> Words<'_> {
-        Words { aps: &self.aps, exits: &self.exits, timing: &self.timing, now, anonymous }
-    }
-
     /// Whether only home or away is to be known of a device's person.
-    fn is_home_only(&self, device: &Device) -> bool {
+    pub(crate) fn is_home_only(&self, device: &Device) -> bool {
         device.person.is_some_and(|person| self.people[person].detail == Detail::HomeOnly)
     }
 
-    fn room_of(&self, device: &Device) -> Option<usize> {
+    pub(crate) fn room_of(&self, device: &Device) -> Option<usize> {
         device.memory.rooms.room().filter(|_| !self.is_home_only(device))
-    }
-
-    fn person_view(&self, index: usize, now: Moment) -> PersonView {
-        let person = &self.people[index];
-        let state = &person.state;
-        let home_only = person.detail == Detail::HomeOnly;
-        let device = state.device.map(|device| &self.devices[device]);
-        let mut because = match device {
-            Some(device) => self.words(home_only, now).device(device),
-            None => vec![Reason("none of their devices was seen yet".to_owned())],
-        };
-        if person.devices.len() > 1 {
-            if let (Some(device), Some(first)) = (device, because.first_mut()) {
-                first.0 = format!("{}: {}", device.name, first.0);
-            }
-        }
-        let room = state.room.map(|room| &self.rooms[room]);
-        PersonView {
-            id: person.id.clone(),
-            name: person.name.clone(),
-            home: state.home,
-            room: room.map(|room| room.id.clone()),
-            room_name: room.map(|room| room.name.clone()),
-            home_only,
-            confidence: state.confidence,
-            since: state.since,
-            home_since: state.home_since,
-            because,
-            stale_since: state.stale_since,
-            device: device.map(|device| device.id.clone()),
-        }
-    }
-
-    pub(crate) fn room_view(&self, index: usize) -> RoomView {
-        let room = &self.rooms[index];
-        let people = room.people.iter().map(|person| self.people[*person].name.clone()).collect();
-        RoomView { id: room.id.clone(), name: room.name.clone(), people }
-    }
-
-    fn device_view(&self, index: DeviceIndex, now: Moment) -> DeviceView {
-        let device = &self.devices[index.0 as usize];
-        let memory = &device.memory;
-        let home_only = self.is_home_only(device);
-        let room = self.room_of(device).map(|room| &self.rooms[room]);
-        let place = memory.association.filter(|_| !home_only);
-        DeviceView {
-            id: device.id.clone(),
-            name: device.name.clone(),
-            person: device.person.map(|person| self.people[person].id.clone()),
-            state: memory.device_state(),
-            ap: place.map(|place| self.aps[place.ap.0 as usize].id.clone()),
-            bssid: place.map(|place| place.bssid),
-            mac: memory.mac(),
-            signal_dbm: memory.current().and_then(|claim| claim.signal.last_dbm()).filter(|_| !home_only),
-            room: room.map(|room| room.id.clone()),
-            room_name: room.map(|room| room.name.clone()),
-            since: memory.since,
-            last_heard: memory.heard_at,
-            because: self.words(home_only, now).device(device),
-        }
-    }
-
-    fn house_view(&self) -> HouseView {
-        let house = &self.house;
-        let people: Vec<String> = house.home.iter().map(|person| self.people[*person].name.clone()).collect();
-        let because = match house.state {
-            HouseState::Occupied if house.home.is_empty() => {
-                "nobody is home, but not for long enough".to_owned()
-            }
-            HouseState::Occupied => match people.as_slice() {
-                [only] => format!("{only} is home"),
-                several => format!("{} people are home", several.len()),
-            },
-            HouseState::Empty => "everybody is away".to_owned(),
-            HouseState::Undecided if self.people.is_empty() => "no people are configured".to_owned(),
-            HouseState::Undecided => match house.undecided.first() {
-                Some(only) if house.undecided.len() == 1 => {
-                    format!("{} was neither seen nor missed yet", self.people[*only].name)
-                }
-                _ => format!("{} people were neither seen nor missed yet", house.undecided.len()),
-            },
-        };
-        let blind = self.aps.iter().filter_map(|ap| ap.state.said.as_ref());
-        let problems = self.broker_problem.iter().chain(blind).map(|problem| problem.text.clone()).collect();
-        HouseView {
-            state: house.state,
-            since: house.since,
-            people,
-            guests: house.guests,
-            because: vec![Reason(because)],
-            problems,
-        }
-    }
-
-    /// Everything, for the page.
-    pub fn view(&self, now: Moment) -> View {
-        let configured = self.aps.iter().enumerate().filter(|(_, ap)| ap.configured);
-        let mut others: Vec<_> = self.aps.iter().enumerate().filter(|(_, ap)| !ap.configured).collect();
-        others.sort_by(|(_, one), (_, other)| one.id.cmp(&other.id));
-        View {
-            house: self.house_view(),
-            people: (0..self.people.len()).map(|index| self.person_view(index, now)).collect(),
-            rooms: (0..self.rooms.len()).map(|index| self.room_view(index)).collect(),
-            devices: (0..self.devices.len())
-                .map(|index| self.device_view(device_index(index), now))
-                .collect(),
-            access_points: configured.chain(others).map(|(index, _)| self.ap_view(index, now)).collect(),
-            unknown: self.unknown(),
-            problems: self.problems.iter().cloned().collect(),
-        }
-    }
-
-    fn ap_view(&self, index: usize, now: Moment) -> AccessPointView {
-        let ap = &self.aps[index];
-        let state = &ap.state;
-        let room = &self.rooms[ap.room];
-        let status = state.status.as_ref();
-        AccessPointView {
-            id: ap.id.clone(),
-            name: ap.name.clone(),
-            room: room.id.clone(),
-            room_name: room.name.clone(),
-            exit: ap.exit,
-            link: state.link(now, &self.timing),
-            last_live: state.last_live,
-            version: status.map(|status| status.version.clone()).filter(|version| !version.is_empty()),
-            sources: status.map(|status| status.sources.clone()).unwrap_or_default(),
-            problems: status.map(|status| status.problems.clone()).unwrap_or_default(),
-            release: status.and_then(|status| status.release.clone()),
-            radios: state.radios.clone(),
-            stations: state.stations,
-            rejected: state.rejected,
-            last_rejected: state.last_rejected.clone(),
-            duplicates: state.duplicates,
-            gaps: state.gaps,
-        }
-    }
-
-    fn unknown(&self) -> Vec<UnknownView> {
-        let host = |mac| self.aps.iter().flat_map(|ap| &ap.state.hosts).find(|host| host.mac == mac).cloned();
-        let all = (0..self.aps.len()).flat_map(|index| {
-            let ap = &self.aps[ap_index(index).0 as usize];
-            ap.state.strangers.iter().map(move |(mac, stranger)| (ap, *mac, stranger))
-        });
-        let shown = all.take(UNKNOWN_MAX).map(|(ap, mac, stranger)| UnknownView {
-            mac,
-            ap: ap.id.clone(),
-            ssid: ap.state.ssid(stranger.bssid).map(str::to_owned),
-            host: host(mac),
-            since: stranger.since,
-            signal_dbm: stranger.signal_dbm,
-        });
-        shown.collect()
     }
 }
 

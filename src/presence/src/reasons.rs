@@ -3,7 +3,8 @@
 use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::claims::Parting;
-use crate::device::{Device, Fading, Left, Silence, State};
+use crate::device::{Device, State};
+use crate::fading::{Fading, Left, Silence};
 use crate::output::Reason;
 use crate::setup::Timing;
 use crate::timers::ApIndex;
