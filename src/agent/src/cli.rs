@@ -136,13 +136,16 @@ fn probes(text: &str) -> Result<Probes, String> {
 }
 
 fn broker(text: &str) -> Result<Broker, String> {
-    let rest = match text.split_once("://") {
-        None => text,
-        Some(("mqtt" | "tcp", rest)) => rest,
-        Some(("mqtts" | "ssl", _)) => return Err("--broker: TLS is not supported; use mqtt://".to_owned()),
-        // The rest may hold a password, so it is not shown.
-        Some((scheme, _)) => return Err(format!("--broker: {scheme}:// is not supported; use mqtt://")),
+    let (scheme, rest) = match text.split_once(':') {
+        Some((scheme, rest)) if rest.starts_with("//") => (scheme, &rest[2..]),
+        _ => ("mqtt", text),
     };
+    match scheme {
+        "mqtt" | "tcp" => {}
+        "mqtts" | "ssl" => return Err("--broker: TLS is not supported; use mqtt://".to_owned()),
+        // The rest may hold a password, so it is not shown.
+        _ => return Err(format!("--broker: {scheme}:// is not supported; use mqtt://")),
+    }
     if rest.contains('@') {
         return Err("--broker: user and password do not belong here, where every process sees them; \
                     use --credentials FILE"

@@ -6,19 +6,17 @@
 //! What goes out when: events at once; the table of stations when someone came or went (at most once a second), on
 //! connecting and every 30 s; the radios when they changed and every five minutes; the status when it changed.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
 use whichroom_ubus::message::Message;
 use whichroom_wire::{
-    Change, EventWhat, Events, Host, Hosts, Id, Mac, Radio, Radios, Root, SCHEMA, Stamp, State, Stations,
-    Status, Topic, encode,
+    Change, EventWhat, Events, Host, Hosts, Id, Mac, Radio, Radios, Root, Stamp, State, Stations, Status,
+    Topic, encode,
 };
 
 use crate::collector::{Action, Collector, Observation};
 use crate::outbox::{Outbox, Slot};
+use crate::reader::Fields;
 use crate::requests::{Mode, Requests};
 use crate::sorted::Sorted;
 use crate::table::Table;
@@ -368,14 +366,12 @@ impl Core {
     }
 
     fn handle_tracked(&mut self, payload: &[u8]) {
-        let raw = match read(payload) {
-            Ok(raw) => raw,
+        let fields = match Fields::read(payload) {
+            Ok(fields) => fields,
             Err(why) => return log::warn!("tracked: {why}"),
         };
         let mut tracked = Vec::new();
-        for mac in
-            raw.macs.unwrap_or_default().iter().filter_map(|mac| mac.get().trim_matches('"').parse().ok())
-        {
+        for mac in fields.texts("macs").iter().filter_map(|mac| mac.parse().ok()) {
             if let (Err(at), true) = (tracked.binary_search(&mac), tracked.len() < TRACKED_MAX) {
                 tracked.insert(at, mac);
             }
@@ -385,20 +381,20 @@ impl Core {
     }
 
     fn handle_request(&mut self, payload: &[u8], now_ms: u64) {
-        let raw = match read(payload) {
-            Ok(raw) => raw,
+        let fields = match Fields::read(payload) {
+            Ok(fields) => fields,
             Err(why) => return log::warn!("request: {why}"),
         };
-        let Some(id) = raw.id.and_then(|id| id.parse::<Id>().ok()) else {
+        let Some(id) = fields.text("id").and_then(|id| id.parse::<Id>().ok()) else {
             return log::warn!("request without an id, which its answer needs: ignored");
         };
-        if raw.kind.as_deref() != Some("beacon-report") {
+        if fields.text("kind").as_deref() != Some("beacon-report") {
             return self.answer(&id, Err("kind is not beacon-report".to_owned()), now_ms);
         }
-        let Some(mac) = raw.mac.and_then(|mac| mac.parse::<Mac>().ok()) else {
+        let Some(mac) = fields.text("mac").and_then(|mac| mac.parse::<Mac>().ok()) else {
             return self.answer(&id, Err("mac is missing or none".to_owned()), now_ms);
         };
-        let Some(mode) = raw.mode.as_deref().and_then(Mode::parse) else {
+        let Some(mode) = fields.text("mode").as_deref().and_then(Mode::parse) else {
             return self.answer(&id, Err("mode is none of table, passive and active".to_owned()), now_ms);
         };
         match self.table.find(mac, now_ms) {
@@ -417,17 +413,17 @@ impl Core {
 
     /// Anything but our own "online" under our name is wrong: a will that came late, or another's message.
     fn handle_own_status(&mut self, payload: &[u8], retained: bool, now_ms: u64) {
-        let seen = read(payload).ok();
-        let ours = |raw: &Raw<'_>| {
-            raw.boot.as_deref() == Some(&self.config.boot) && raw.node.as_deref() == Some(&self.config.node)
-        };
-        let online = |raw: &Raw<'_>| raw.state.as_deref() == Some("online");
-        let right = seen.as_ref().is_some_and(|raw| ours(raw) && online(raw));
+        let seen = Fields::read(payload).unwrap_or_default();
+        let node = seen.text("node");
+        let online = seen.text("state").as_deref() == Some("online");
+        let ours = node.as_deref() == Some(&self.config.node)
+            && seen.text("boot").as_deref() == Some(&self.config.boot);
+        let right = ours && online;
         let correcting = !self.outbox.is_done(Slot::Status);
         if right || self.stop_ms.is_some() || (retained && correcting) {
             return;
         }
-        let other = seen.filter(online).and_then(|raw| raw.node).filter(|node| *node != self.config.node);
+        let other = node.filter(|node| online && *node != self.config.node);
         let gap_ms = if other.is_some() { CONFLICT_GAP_MS } else { CORRECTION_GAP_MS };
         // A conflict found in what is retained is the life before of this name.
         if let Some(other) = other.filter(|_| !retained) {
@@ -605,37 +601,6 @@ impl Core {
             self.probes.insert((bssid, mac), now_ms);
         }
         true
-    }
-}
-
-/// Any message an agent reads, with the fields of all: one reader is a third of the code of three.
-#[derive(Deserialize)]
-struct Raw<'a> {
-    schema: Option<u32>,
-    #[serde(borrow)]
-    macs: Option<Vec<&'a RawValue>>,
-    #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    kind: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    mac: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    mode: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    boot: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    node: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    state: Option<Cow<'a, str>>,
-}
-
-fn read(payload: &[u8]) -> Result<Raw<'_>, String> {
-    let raw: Raw<'_> = serde_json::from_slice(payload).map_err(|error| error.to_string())?;
-    match raw.schema {
-        Some(schema) if schema <= SCHEMA => Ok(raw),
-        Some(schema) => Err(format!("schema {schema} is newer than {SCHEMA}: update the agent")),
-        None => Err("no schema".to_owned()),
     }
 }
 

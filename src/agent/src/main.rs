@@ -8,6 +8,7 @@ mod credentials;
 mod identity;
 mod logger;
 mod outbox;
+mod reader;
 mod requests;
 #[cfg(test)]
 mod scenarios;

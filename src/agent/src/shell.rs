@@ -1,14 +1,13 @@
-//! Sockets, threads, the clock and signals around the [`Core`]. One channel feeds the main thread, which owns the
+//! Sockets, threads, the clock and signals around the [`Core`]. One queue feeds the main thread, which owns the
 //! core; the ubus reader, the MQTT session and the signal thread only send to it.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,6 +36,31 @@ enum Input {
     Ubus(u32, Delivery),
     Mqtt(Event),
     Stop,
+}
+
+/// What waits for the main thread. A channel of the standard library is ten kilobytes of code.
+#[derive(Default)]
+struct Queue {
+    inputs: Mutex<VecDeque<Input>>,
+    arrived: Condvar,
+}
+
+impl Queue {
+    fn push(&self, input: Input) {
+        let mut inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let droppable = matches!(input, Input::Ubus(_, Delivery::Message(_)));
+        if !droppable || inputs.len() < WAITING_MAX {
+            inputs.push_back(input);
+            self.arrived.notify_one();
+        }
+    }
+
+    fn pop(&self, wait: Duration) -> Option<Input> {
+        let inputs = self.inputs.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.arrived.wait_timeout_while(inputs, wait, |inputs| inputs.is_empty());
+        let (mut inputs, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        inputs.pop_front()
+    }
 }
 
 /// Which stations' probes the reading thread passes on.
@@ -83,16 +107,13 @@ pub(crate) struct Shell {
     mqtt: Option<Session>,
     under_way: Vec<(Token, Slot)>,
     gate: Arc<Gate>,
-    waiting: Arc<AtomicUsize>,
-    sender: Sender<Input>,
-    receiver: Receiver<Input>,
+    queue: Arc<Queue>,
     stopped: bool,
 }
 
 impl Shell {
     /// A shell around a core whose time starts now.
     pub(crate) fn new(core: Core, probes: Probes, ubus_path: Option<PathBuf>) -> Shell {
-        let (sender, receiver) = mpsc::channel();
         Shell {
             core,
             started: Instant::now(),
@@ -102,9 +123,7 @@ impl Shell {
             mqtt: None,
             under_way: Vec::new(),
             gate: Arc::new(Gate { probes, tracked: RwLock::default() }),
-            waiting: Arc::default(),
-            sender,
-            receiver,
+            queue: Arc::default(),
             stopped: false,
         }
     }
@@ -115,16 +134,10 @@ impl Shell {
 
     /// Reports to the broker until a signal ends it; an error is a reason to give up.
     pub(crate) fn run(mut self, options: whichroom_mqtt::Options) -> Result<(), String> {
-        let stop = self.sender.clone();
-        on_signal(move || {
-            let _ = stop.send(Input::Stop);
-        })
-        .map_err(|error| format!("signals: {error}"))?;
-        let sender = self.sender.clone();
-        self.mqtt = Some(Session::start(options, move |event| {
-            // It fails only when the process ends.
-            let _ = sender.send(Input::Mqtt(event));
-        }));
+        let queue = Arc::clone(&self.queue);
+        on_signal(move || queue.push(Input::Stop)).map_err(|error| format!("signals: {error}"))?;
+        let queue = Arc::clone(&self.queue);
+        self.mqtt = Some(Session::start(options, move |event| queue.push(Input::Mqtt(event))));
         while !self.stopped {
             self.step(None)?;
         }
@@ -159,8 +172,7 @@ impl Shell {
     fn step(&mut self, at_most_ms: Option<u64>) -> Result<(), String> {
         let due_ms = self.core.poll_timeout().min(at_most_ms.unwrap_or(u64::MAX));
         let wait = Duration::from_millis(due_ms.saturating_sub(self.now_ms()));
-        // The sender is ours too, so an error is the time that passed.
-        if let Ok(input) = self.receiver.recv_timeout(wait) {
+        if let Some(input) = self.queue.pop(wait) {
             self.handle(input);
             self.carry_out()?;
         }
@@ -188,7 +200,6 @@ impl Shell {
         let current = number == self.ubus_number && self.ubus.is_some();
         match delivery {
             Delivery::Message(message) => {
-                self.waiting.fetch_sub(1, Ordering::Relaxed);
                 if current {
                     self.core.handle_ubus_message(message.message(), now_ms);
                 }
@@ -305,17 +316,8 @@ impl Shell {
     }
 
     fn read_ubus(&self, stream: UnixStream) -> io::Result<Connection> {
-        let (number, sender) = (self.ubus_number, self.sender.clone());
-        let (gate, waiting) = (Arc::clone(&self.gate), Arc::clone(&self.waiting));
-        let deliver = move |delivery| {
-            let is_message = matches!(delivery, Delivery::Message(_));
-            if is_message && waiting.fetch_add(1, Ordering::Relaxed) >= WAITING_MAX {
-                waiting.fetch_sub(1, Ordering::Relaxed);
-                return;
-            }
-            // It fails only when the process ends.
-            let _ = sender.send(Input::Ubus(number, delivery));
-        };
+        let (number, queue, gate) = (self.ubus_number, Arc::clone(&self.queue), Arc::clone(&self.gate));
+        let deliver = move |delivery| queue.push(Input::Ubus(number, delivery));
         Connection::open(stream, move |message| gate.accepts(message), deliver)
     }
 }
