@@ -502,10 +502,10 @@ fn memory_creep() {
             }
         }
     };
-    churn(1_000);
+    churn(2_000);
     let rss = |house: &House| house.aps["kitchen"].agent.as_ref().map_or(0, |agent| agent.memory_kb("VmRSS"));
     let before = rss(&house);
-    churn(3_000);
+    churn(10_000);
     let after = rss(&house);
     assert!(after < before + 1_024, "{before} kB grew to {after} kB");
 }

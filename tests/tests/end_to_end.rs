@@ -2,9 +2,12 @@
 //! out of Mosquitto.
 
 use serde_json::Value;
+use whichroom_tests::directory::Directory;
 use whichroom_tests::house::{ANNA, BEN, BEN_OTHER, BSS_2, BSS_5, FAMILY, House, topic};
-use whichroom_tests::observer::Arrived;
-use whichroom_tests::ubusd::{Bss, Leave, Options, Release};
+use whichroom_tests::mosquitto::free_port;
+use whichroom_tests::observer::{Arrived, Observer};
+use whichroom_tests::process::{Process, product};
+use whichroom_tests::ubusd::{Bss, Leave, Options, Release, Ubusd};
 use whichroom_wire::Mac;
 
 fn family() -> House {
@@ -176,6 +179,32 @@ fn an_old_release_brings_people_home_too() {
     house.start_aggregator(FAMILY);
     house.bus("hall").join(BSS_5, ANNA, -52);
     house.wait_room("anna", "Hall");
+}
+
+/// The same path through the embedded broker: nothing but our own programs.
+#[test]
+fn the_embedded_broker_carries_the_whole_path() {
+    let directory = Directory::new();
+    let port = free_port();
+    let configuration =
+        format!("[mqtt]\nlisten = \"127.0.0.1:{port}\"\n[web]\nlisten = \"127.0.0.1:0\"\n{FAMILY}");
+    let file = directory.write("whichroom.toml", &configuration);
+    let arguments = ["run".into(), "--config".into(), file, "--state".into(), directory.join("state")];
+    let mut aggregator = Process::start(&product("whichroom"), &arguments, &directory.join("aggregator.log"));
+    aggregator.wait_log("page http://");
+    let observer = Observer::start(port, &["#"]);
+    let ubusd = Ubusd::start(&directory.join("hall.sock"), Options::default()).expect("a free path");
+    ubusd.add_bss(Bss::new(BSS_5, Mac::new([2, 0xaa, 0, 0, 0, 5]), "home", 5180));
+    let (url, socket) = (format!("mqtt://127.0.0.1:{port}"), ubusd.path().display().to_string());
+    let arguments = ["--broker", &url, "--name", "hall", "--interval", "1", "--ubus", &socket];
+    let mut agent = Process::start(&product("whichroom-agent"), &arguments, &directory.join("agent.log"));
+    ubusd.wait_subscribed(BSS_5);
+    observer.wait_last(&topic("ap/hall/status"), |status| status["state"] == "online");
+    ubusd.join(BSS_5, ANNA, -50);
+    observer.wait_last(&topic("person/anna"), |anna| anna["tracker"] == "home" && anna["room"] == "Hall");
+    agent.kill();
+    observer.wait_last(&topic("ap/hall/status"), |status| status["state"] == "offline");
+    assert_eq!(aggregator.terminate().code(), Some(0), "{}", aggregator.log());
 }
 
 fn moves(house: &House, since: whichroom_tests::observer::Mark, person: &str) -> usize {

@@ -4,7 +4,7 @@
 use whichroom_tests::house::{ANNA, BEN, BSS_2, BSS_5, FAMILY, House, topic};
 use whichroom_tests::mosquitto::Settings;
 use whichroom_tests::observer::{Arrived, Mark};
-use whichroom_tests::process::{Process, product};
+use whichroom_tests::process::{Process, product, wait};
 use whichroom_tests::ubusd::Leave;
 
 /// Anna is in the hall, Ben in the kitchen.
@@ -76,7 +76,8 @@ fn clean_stop() {
     assert_eq!(exit.code(), Some(0), "{}", agent.log());
     let offline =
         |arrived: &Arrived| arrived.topic == topic("ap/hall/status") && arrived.json()["state"] == "offline";
-    house.observer.wait_since(mark, "offline of the hall", offline);
+    let offline = house.observer.wait_since(mark, "offline of the hall", offline).json();
+    assert!(offline["sent_ms"].as_u64().is_some_and(|ms| ms > 0), "said by itself, not its will: {offline}");
     let Some(mut aggregator) = house.aggregator.take() else { panic!("no aggregator") };
     assert_eq!(aggregator.terminate().code(), Some(0), "{}", aggregator.log());
     house.observer.wait_since(mark, "offline of the aggregator", |arrived| {
@@ -224,6 +225,59 @@ fn broker_gone() {
     house.ap("kitchen").agent.as_mut().expect("runs").expect_running();
 }
 
+/// removed-person: whoever is taken out of the configuration leaves nothing behind, and nobody else is touched.
+#[test]
+fn removed_person() {
+    let house = family(&Settings::default());
+    let of_ben = |name: &String| {
+        name.contains("person_ben")
+            || name.starts_with(&topic("person/ben"))
+            || name == &topic("device/ben-phone")
+    };
+    assert!(
+        house.observer.topics().iter().filter(|name| of_ben(name)).count() >= 3,
+        "{:?}",
+        house.observer.topics()
+    );
+    let mark = house.observer.mark();
+    let file = house.directory.join("whichroom.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    let Some((before, rest)) = text.split_once("[[person]]\nid = \"ben\"") else {
+        panic!("no Ben in {text}")
+    };
+    let Some((_, after)) = rest.split_once("[timing]") else { panic!("no timing in {text}") };
+    std::fs::write(&file, format!("{before}[timing]{after}")).expect("the configuration");
+    let Some(aggregator) = &house.aggregator else { panic!("no aggregator") };
+    aggregator.signal("HUP");
+    wait("end of Ben's topics", || {
+        let moved = topic("person/ben/moved");
+        (!house.observer.topics().iter().any(|name| of_ben(name) && *name != moved)).then_some(())
+    });
+    house.observer.wait_last(&topic("room/kitchen"), |room| room["people"] == serde_json::json!([]));
+    let_pass(&house, "hall", 3);
+    let anna =
+        house.observer.since(mark).into_iter().find(|arrived| arrived.topic == topic("person/anna/moved"));
+    assert!(anna.is_none(), "{anna:?}");
+}
+
+/// A broker that refuses the password is said in words; the agent and the aggregator try on.
+#[test]
+fn wrong_password() {
+    let users = vec![("wr".to_owned(), "right".to_owned())];
+    let mut house = House::with(&Settings { users, ..Settings::default() });
+    house.add_bus("kitchen", Default::default());
+    let mut arguments = house.agent_arguments("kitchen");
+    let wrong = house.directory.write("wrong-credentials", "wr\nwrong-and-secret\n");
+    if let Some(last) = arguments.last_mut() {
+        *last = wrong.display().to_string();
+    }
+    let mut agent =
+        Process::start(&product("whichroom-agent"), &arguments, &house.directory.join("agent.log"));
+    agent.wait_log("password");
+    agent.expect_running();
+    assert!(!agent.log().contains("wrong-and-secret"), "{}", agent.log());
+}
+
 /// one-slow-ap: an access point that hangs delays nobody else's news.
 #[test]
 fn one_slow_ap() {
@@ -238,18 +292,26 @@ fn one_slow_ap() {
     agent.signal("CONT");
 }
 
-/// A second aggregator of the same site refuses to start and says why.
+/// A second aggregator of the same site refuses to start and says why, whichever of the two has the smaller id.
 #[test]
 fn second_aggregator() {
     let house = family(&Settings::default());
-    let file = |name| house.directory.join(name);
-    let arguments =
-        ["run".into(), "--config".into(), file("whichroom.toml"), "--state".into(), file("other-state")];
-    let mut second = Process::start(&product("whichroom"), &arguments, &file("second.log"));
-    assert_eq!(second.wait_exit().code(), Some(1), "{}", second.log());
-    assert!(second.log().contains("instance"), "{}", second.log());
     let mark = house.observer.mark();
+    for id in ["00000000", "zzzzzzzz"] {
+        let file = |name: &str| house.directory.join(name);
+        let state = file(&format!("state-{id}"));
+        std::fs::create_dir_all(&state).expect("a new directory");
+        let saved =
+            format!(r#"{{"version":1,"instance":"{id}","saved_at_ms":0,"published":[],"snapshot":null}}"#);
+        std::fs::write(state.join("whichroom.state.json"), saved).expect("a new file");
+        let arguments = ["run".into(), "--config".into(), file("whichroom.toml"), "--state".into(), state];
+        let mut second = Process::start(&product("whichroom"), &arguments, &file(&format!("{id}.log")));
+        assert_eq!(second.wait_exit().code(), Some(1), "{}", second.log());
+        assert!(second.log().contains("another aggregator"), "{}", second.log());
+    }
     house.bus("kitchen").join(BSS_5, ANNA, -45);
     house.wait_room("anna", "Kitchen");
     assert!(trackers(&house, mark).iter().all(|tracker| tracker == "\"home\""));
+    let status = house.observer.last_bytes(&topic("status"));
+    assert_eq!(status.as_deref(), Some(b"online".as_slice()), "the one that refused leaves no trace");
 }
