@@ -327,3 +327,198 @@ pub(crate) fn lease_file(text: &str) -> Vec<Host> {
         .take(whichroom_wire::HOSTS_MAX)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::blobmsg;
+    use proptest::prelude::*;
+    use whichroom_ubus::blobmsg::Writer;
+
+    fn fixture(json: &str) -> Writer {
+        blobmsg(&serde_json::from_str(json).unwrap())
+    }
+
+    fn phone() -> Mac {
+        "02:aa:00:00:00:01".parse().unwrap()
+    }
+
+    fn client(signal_dbm: Option<i8>, rx_packets: Option<u64>, rx_bytes: Option<u64>, rrm: u8) -> Client {
+        Client { mac: phone(), authorized: true, signal_dbm, rx_packets, rx_bytes, rrm: Some(rrm) }
+    }
+
+    #[test]
+    fn stations_of_every_release_are_read() {
+        for (json, expected) in [
+            (include_str!("../fixtures/get_clients-19.07.json"), client(None, None, None, 0)),
+            (
+                include_str!("../fixtures/get_clients-22.03.json"),
+                client(Some(-50), Some(3587), Some(5_000_000_000), 115),
+            ),
+            (
+                include_str!("../fixtures/get_clients-23.05.json"),
+                client(Some(-82), Some(6190), Some(1_691_924), 114),
+            ),
+            (
+                include_str!("../fixtures/get_clients-25.12.json"),
+                client(Some(-48), Some(474), Some(91_497), 115),
+            ),
+        ] {
+            let read = clients(fixture(json).as_bytes_elements()).unwrap();
+            assert_eq!((read.clients.first(), read.flaws), (Some(&expected), 0));
+        }
+    }
+
+    #[test]
+    fn who_only_authenticated_is_no_station() {
+        let read =
+            clients(fixture(include_str!("../fixtures/get_clients-22.03.json")).as_bytes_elements()).unwrap();
+        let listed: Vec<_> =
+            read.clients.iter().map(|client| (client.mac.octets()[5], client.authorized)).collect();
+        assert_eq!(listed, [(1, true), (3, false)]);
+    }
+
+    #[test]
+    fn bad_entries_cost_only_themselves() {
+        let json = r#"{"clients": {"nonsense": {}, "02:AA:00:00:00:01": {"authorized": true, "signal": "loud"},
+            "02:aa:00:00:00:02": 7, "ff:ff:ff:ff:ff:ff": {"authorized": true}}}"#;
+        let read = clients(fixture(json).as_bytes_elements()).unwrap();
+        assert_eq!((read.clients.len(), read.flaws), (1, 3));
+        assert_eq!(clients(fixture("{\"freq\": 1}").as_bytes_elements()), None);
+        assert_eq!(clients(fixture("{\"clients\": 1}").as_bytes_elements()), None);
+    }
+
+    #[test]
+    fn assoclists_are_read() {
+        let old =
+            assoclist(fixture(include_str!("../fixtures/assoclist-19.07.json")).as_bytes_elements()).unwrap();
+        assert_eq!(
+            old,
+            [Associated {
+                mac: phone(),
+                signal_dbm: Some(-54),
+                inactive_ms: Some(12_100),
+                connected_s: Some(73_374),
+                rx_packets: Some(493_905),
+                rx_bytes: Some(12_398_480),
+            }]
+        );
+        let new =
+            assoclist(fixture(include_str!("../fixtures/assoclist-24.10.json")).as_bytes_elements()).unwrap();
+        assert_eq!((new[0].signal_dbm, new[0].rx_bytes), (None, Some(6_000_000_000)));
+    }
+
+    #[test]
+    fn an_interface_is_read() {
+        let read = info(fixture(include_str!("../fixtures/info-21.02.json")).as_bytes_elements());
+        let expected = Info {
+            bssid: "02:b5:00:00:00:01".parse().ok(),
+            width_mhz: Some(80),
+            txpower_dbm: Some(20),
+            noise_dbm: Some(-87),
+        };
+        assert_eq!(read, expected);
+        for (mode, expected) in [
+            ("HT20", Some(20)),
+            ("HT40-", Some(40)),
+            ("VHT80+80", Some(160)),
+            ("EHT320-2", None),
+            ("EHT320", Some(320)),
+            ("NOHT", Some(20)),
+            ("", None),
+        ] {
+            assert_eq!(width(mode), expected, "{mode}");
+        }
+    }
+
+    #[test]
+    fn a_refused_beacon_request_is_told_from_a_report() {
+        let read = |json: &str| notice("beacon-report", fixture(json).as_bytes_elements());
+        let zero = r#"{"address":"02:aa:00:00:00:01","rcpi":0,"bssid":"00:00:00:00:00:00","rep-mode":0}"#;
+        let mode = r#"{"address":"02:aa:00:00:00:01","rcpi":80,"bssid":"02:b5:00:00:00:09","rep-mode":4}"#;
+        assert_eq!(read(zero), Some(Notice::BeaconRefused { mac: phone() }));
+        assert_eq!(read(mode), Some(Notice::BeaconRefused { mac: phone() }));
+        for (rcpi, expected) in [(186, Some(-17)), (0, Some(-110)), (255, None), (220, None)] {
+            let json = format!(
+                r#"{{"address":"02:aa:00:00:00:01","channel":38,"rcpi":{rcpi},"bssid":"02:b5:00:00:00:09","start-time":-7160986498777481216}}"#
+            );
+            let Some(Notice::Station { change: Change::BeaconReport { rcpi_dbm, .. }, .. }) = read(&json)
+            else {
+                panic!("{json}")
+            };
+            assert_eq!(rcpi_dbm, expected);
+        }
+    }
+
+    #[test]
+    fn leases_files_are_read_leniently() {
+        let text = "1767000000 02:AA:00:00:00:01 192.168.1.5 phone 01:02\n0 02:aa:00:00:00:02 10.0.0.2 * *\n\nduid 00:01\n1 x y z\n";
+        let hosts = lease_file(text);
+        let names: Vec<_> = hosts.iter().map(|host| host.name.as_deref()).collect();
+        assert_eq!(names, [Some("phone"), None]);
+        assert_eq!(
+            lease_file(&"1 02:aa:00:00:00:01 a b c\n".repeat(10_000)).len(),
+            whichroom_wire::HOSTS_MAX
+        );
+    }
+
+    trait AsElements {
+        fn as_bytes_elements(&self) -> Elements<'_>;
+    }
+
+    impl AsElements for Writer {
+        fn as_bytes_elements(&self) -> Elements<'_> {
+            Elements::new(self.as_bytes())
+        }
+    }
+
+    fn read_all(bytes: &[u8]) {
+        let data = Elements::new(bytes);
+        let _ = (
+            clients(data),
+            assoclist(data),
+            status(data),
+            info(data),
+            leases(data),
+            hints(data),
+            object(data),
+        );
+        for name in NOTICES {
+            let _ = notice(name, data);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            read_all(&bytes);
+            lease_file(&String::from_utf8_lossy(&bytes));
+        }
+
+        #[test]
+        fn damaged_answers_are_read_without_a_panic(
+            which in 0usize..5, damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let fixtures = [
+                include_str!("../fixtures/get_clients-25.12.json"),
+                include_str!("../fixtures/assoclist-19.07.json"),
+                include_str!("../fixtures/get_status-24.10.json"),
+                include_str!("../fixtures/leases.json"),
+                include_str!("../fixtures/hints.json"),
+            ];
+            let mut bytes = fixture(fixtures[which]).as_bytes().to_vec();
+            for (at, with) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = with;
+            }
+            read_all(&bytes);
+        }
+
+        #[test]
+        fn a_signal_is_one_a_receiver_can_have_measured(signal in any::<i32>()) {
+            let value = Value::I32(signal);
+            prop_assert!(dbm(value).is_none_or(|dbm| (-120..0).contains(&dbm) && i32::from(dbm) == signal));
+            prop_assert!(noise(value).is_none_or(|dbm| (-120..0).contains(&dbm)));
+        }
+    }
+}
