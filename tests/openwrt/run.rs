@@ -68,7 +68,11 @@ fn the_rules_allow_what_the_agent_does_and_nothing_else() {
     house.wait_agent("kitchen");
     house.bus("kitchen").place(BSS_5, ANNA, Station::new(-51, Instant::now()));
     let bus = house.bus("kitchen");
-    for (object, granted) in &rules().access {
+    let rules = rules();
+    assert_eq!(rules.listen, ["ubus.object.add", "ubus.object.remove"]);
+    assert_eq!(rules.subscribe, ["hostapd.*"]);
+    assert!(rules.publish.is_empty() && rules.send.is_empty());
+    for (object, granted) in &rules.access {
         for method in &granted.methods {
             let object = object.replace('*', BSS_5);
             bus.wait_calls(&object, method, 1);
