@@ -70,7 +70,7 @@ fn room(view: &RoomView) -> wire::Room {
     wire::Room {
         schema: SCHEMA,
         name: view.name.clone(),
-        occupied: !view.people.is_empty(),
+        occupied: view.occupied,
         people: view.people.clone(),
     }
 }
@@ -227,12 +227,15 @@ mod tests {
         let view = RoomView {
             id: "living-room".parse().unwrap(),
             name: "Living \"room\" 🛋".into(),
+            occupied: Some(true),
             people: vec!["Bob".into(), "Zoë".into()],
         };
-        assert_snapshot!(shown(&Effect::Room(view)), @r#"
+        assert_snapshot!(shown(&Effect::Room(view.clone())), @r#"
         whichroom/home/room/living-room retained
         {"schema":1,"name":"Living \"room\" 🛋","occupied":true,"people":["Bob","Zoë"]}
         "#);
+        let unknown = RoomView { occupied: None, people: Vec::new(), ..view };
+        assert!(shown(&Effect::Room(unknown)).contains(r#""occupied":null,"people":[]"#));
     }
 
     #[test]

@@ -114,6 +114,8 @@ pub(crate) struct Claim {
     pub associated_at: Option<Moment>,
     /// An association request was seen; nothing proves who sent it.
     pub requested_at: Option<Moment>,
+    /// How loudly it was heard.
+    pub requested_dbm: Option<i8>,
     /// Its receive counters moved after the first moment and not after the second.
     pub heard: Option<(Moment, Moment)>,
     /// An association elsewhere ended it.
@@ -136,6 +138,7 @@ impl Claim {
             authorized: false,
             associated_at: None,
             requested_at: None,
+            requested_dbm: None,
             heard: None,
             ended_at: None,
             leaving: None,

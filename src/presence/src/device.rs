@@ -16,8 +16,9 @@ use whichroom_wire::{Id, Mac};
 
 use crate::Moment;
 use crate::access_point::AccessPoint;
-use crate::claims::{Association, Claim, Gone, Mark, Parting, Reading};
+use crate::claims::{Association, Claim, Gone, Mark, Parting, Reading, Signal};
 use crate::fading::{Fading, Left};
+use crate::ingest::TABLE_LAG_MS;
 use crate::rooms::RoomEstimate;
 use crate::setup::{Counts, Timing};
 use crate::timers::ApIndex;
@@ -161,7 +162,7 @@ impl Memory {
                 claim.starts_fresh(before);
             }
         }
-        if is_new && claim.gone.is_some_and(|gone| gone.parting == Parting::Unlisted) {
+        if claim.gone.is_some_and(|gone| is_contradicted(gone, is_new, listing)) {
             claim.gone = None;
         }
         if claim.leaving.is_some_and(|gone| gone.parting == Parting::Unlisted && gone.at < listing.at) {
@@ -236,8 +237,13 @@ impl Memory {
         if claim.is_outdated(at) || claim.associated_at.is_some_and(|known| known > at) {
             return Evidence::None;
         }
-        self.claims[index].authorized = true;
-        self.claims[index].mark = mark;
+        let claim = &mut self.claims[index];
+        claim.authorized = true;
+        claim.mark = mark;
+        // What was measured before it left says nothing of where it came back.
+        if let Some(dbm) = claim.requested_dbm.take() {
+            claim.signal = Signal::restored(Some(dbm), false);
+        }
         if !self.associate(index, at) {
             return Evidence::None;
         }
@@ -262,10 +268,13 @@ impl Memory {
     }
 
     /// An association request: unauthenticated, so it only explains what follows.
-    pub fn requested(&mut self, association: Association, mark: Mark, at: Moment) {
+    pub fn requested(&mut self, association: Association, mark: Mark, signal_dbm: Option<i8>, at: Moment) {
         let index = self.claim_or_new(association, mark);
         let claim = &mut self.claims[index];
-        claim.requested_at = claim.requested_at.max(Some(at));
+        if claim.requested_at.is_none_or(|known| known <= at) {
+            claim.requested_at = Some(at);
+            claim.requested_dbm = signal_dbm;
+        }
     }
 
     /// Makes a claim the device's association of `at`; false if a later one is known.
@@ -442,5 +451,19 @@ impl Memory {
                 required.into_iter().filter_map(|(ap, _)| blind(ap)).min()
             }
         }
+    }
+}
+
+/// Whether a line of a later table shows that a departure was none.
+fn is_contradicted(gone: Gone, is_new: bool, listing: &Listing) -> bool {
+    match gone.parting {
+        Parting::Unlisted => is_new,
+        // hostapd forgets at once who really left, and anybody can forge the frame.
+        Parting::LeaveFrame => listing.authorized && listing.at > gone.at.after(TABLE_LAG_MS),
+        Parting::SentAway
+        | Parting::PollFailed
+        | Parting::BssLost
+        | Parting::ApRestarted
+        | Parting::Phantom => false,
     }
 }

@@ -11,6 +11,9 @@ use crate::windows::Common;
 /// APs that heard the device this long before its silence must watch for its absence to count.
 const HEARD_BEFORE_MS: u64 = 10 * 60_000;
 
+/// A falling signal is leaving only once it is down here; above, somebody put the phone into a pocket.
+const FADED_DBM: i8 = -68;
+
 /// A silence and how it began.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Silence {
@@ -111,7 +114,7 @@ fn needed_ms(silence: &Silence, aps: &[AccessPoint], timing: &Timing) -> u64 {
         Parting::LeaveFrame => true,
         Parting::BssLost | Parting::ApRestarted => false,
         Parting::Unlisted | Parting::SentAway | Parting::PollFailed | Parting::Phantom => {
-            silence.is_weak || silence.is_falling
+            silence.is_weak || (silence.is_falling && silence.signal_dbm.is_none_or(|dbm| dbm <= FADED_DBM))
         }
     };
     if is_exit && looked_like_leaving { timing.exit_ms } else { timing.interior_ms }

@@ -16,7 +16,7 @@ use crate::timers::{ApIndex, DeviceIndex, Timer};
 const REASSOCIATION_MS: u64 = 10_000;
 
 /// A table may list what left so long before it was sent: it is polled, and events are not.
-const TABLE_LAG_MS: u64 = 10_000;
+pub(crate) const TABLE_LAG_MS: u64 = 10_000;
 
 /// Addresses of BSSs that are remembered.
 const BSSIDS_MAX: usize = 65_536;
@@ -339,8 +339,8 @@ impl Engine {
                 };
                 memory.signal(association, mark, &reading, at)
             }
-            Change::Assoc { .. } => {
-                memory.requested(association, mark, at);
+            Change::Assoc { signal_dbm } => {
+                memory.requested(association, mark, *signal_dbm, at);
                 Evidence::None
             }
             Change::Authorized { .. } => memory.authorized(association, mark, at),

@@ -90,6 +90,8 @@ pub struct RoomView {
     pub id: Id,
     /// For people.
     pub name: String,
+    /// Whether anybody is in it; `None` while somebody who may be is not decided yet.
+    pub occupied: Option<bool>,
     /// Names of those in it, in order of the configuration.
     pub people: Vec<String>,
 }

@@ -108,14 +108,15 @@ impl Person {
         if all_absent { Home::Away } else { self.state.home }
     }
 
-    /// The device that moves with the person: connected before fading, awake before asleep, then the one that
-    /// roamed last. What is as good as another does not replace it.
+    /// The device that moves with the person: connected before fading, then the one that roamed last, then awake
+    /// before asleep. A phone on a desk is awake more often than the one beside a sleeper, and moves less. What is
+    /// as good as another does not replace it.
     fn nearest(&self, devices: &[Device], now: Moment) -> Option<usize> {
         let rank = |index: usize| {
             let memory = &devices[index].memory;
             let is_present = matches!(memory.state, State::Present);
             let is_awake = memory.heard_at.is_some_and(|heard| now.since(heard) <= AWAKE_MS);
-            (is_present, is_awake, memory.moved_at)
+            (is_present, memory.moved_at, is_awake)
         };
         let mut best: Option<usize> = None;
         for &index in &self.devices {

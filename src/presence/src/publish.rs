@@ -108,6 +108,11 @@ impl Engine {
         };
     }
 
+    /// Whether somebody may be in any room: nobody knows of one of them yet.
+    pub(crate) fn is_anybody_undecided(&self) -> bool {
+        self.house.undecided.iter().any(|person| self.people[*person].detail == Detail::Rooms)
+    }
+
     fn judge_house(&mut self, now: Moment) {
         match self.house.judge(!self.people.is_empty(), now) {
             Hold::Begin => self.timers.set(Timer::HouseEmpty, now.after(self.timing.empty_hold_ms)),
@@ -150,6 +155,7 @@ impl Engine {
 
     fn flush_person(&mut self, index: usize, rooms: &mut Vec<usize>, house: &mut bool, now: Moment) {
         let before = self.people[index].state;
+        let was_undecided = self.is_anybody_undecided();
         let mut state = self.judge(index, now);
         let is_moved = (state.home, state.room) != (before.home, before.room);
         let said = self.people[index].published_at;
@@ -162,6 +168,9 @@ impl Engine {
             return;
         }
         self.enter(index, state);
+        if was_undecided && !self.is_anybody_undecided() {
+            rooms.extend(0..self.rooms.len());
+        }
         if is_moved {
             *house |= state.home != before.home;
             rooms.extend(before.room);

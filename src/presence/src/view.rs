@@ -52,8 +52,10 @@ impl Engine {
 
     pub(crate) fn room_view(&self, index: usize) -> RoomView {
         let room = &self.rooms[index];
-        let people = room.people.iter().map(|person| self.people[*person].name.clone()).collect();
-        RoomView { id: room.id.clone(), name: room.name.clone(), people }
+        let people: Vec<String> =
+            room.people.iter().map(|person| self.people[*person].name.clone()).collect();
+        let occupied = (!people.is_empty() || !self.is_anybody_undecided()).then_some(!people.is_empty());
+        RoomView { id: room.id.clone(), name: room.name.clone(), occupied, people }
     }
 
     pub(crate) fn device_view(&self, index: DeviceIndex, now: Moment) -> DeviceView {

@@ -329,6 +329,49 @@ fn forged_deauth() {
 }
 
 #[test]
+fn forged_deauth_of_a_sleeper() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.doze("garden", ANN);
+    house.pass(5 * MINUTE);
+    house.send_event("garden", ANN, bss("garden", 1), Change::Deauth, 0);
+    house.pass(HOUR);
+    house.assert_never_away();
+    assert_eq!(house.view().devices[0].state, DeviceState::Present, "hostapd still lists it");
+}
+
+#[test]
+fn into_the_pocket_beside_the_exit_ap() {
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -40);
+    house.pass(MINUTE);
+    for dbm in [-44, -48, -58, -62] {
+        house.signal("garden", ANN, dbm);
+        house.pass(30);
+    }
+    house.disconnect("garden", ANN, Change::InactiveDeauth);
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+}
+
+#[test]
+fn rooms_are_unknown_until_everybody_is_decided() {
+    let mut house = House::blank();
+    let occupied = |house: &House| house.view().rooms.iter().map(|room| room.occupied).collect::<Vec<_>>();
+    assert!(occupied(&house).iter().all(Option::is_none));
+    house.all_on();
+    house.associate("kitchen", 0, ANN, -50);
+    house.pass(10);
+    assert_eq!(house.view().rooms[0].occupied, Some(true));
+    assert_eq!(house.view().rooms[1].occupied, None, "Ben may be there");
+    house.forget();
+    house.pass(10 * MINUTE);
+    assert_eq!(occupied(&house), [Some(true), Some(false), Some(false)]);
+    assert!(house.people_said_in("bedroom").is_some(), "said when it became known");
+}
+
+#[test]
 fn phantom_station() {
     let mut house = House::lived_in();
     // It left, the driver lists it on and resets its inactive time every five minutes.

@@ -141,6 +141,28 @@ fn two_devices() {
 }
 
 #[test]
+fn a_phone_on_a_desk_does_not_drag_its_sleeping_owner_around() {
+    let mut house = House::lived_in();
+    house.associate("kitchen", 0, BEN_WATCH, -50);
+    house.pass(5 * MINUTE);
+    house.roam("bedroom", "kitchen", 1, BEN, -55);
+    house.pass(5 * MINUTE);
+    house.roam("kitchen", "bedroom", 1, BEN, -55);
+    house.pass(2 * MINUTE);
+    house.doze("bedroom", BEN);
+    house.forget();
+    // What lies in the kitchen is awake now and then, all night.
+    for _ in 0..20 {
+        house.doze("kitchen", BEN_WATCH);
+        house.pass(20 * MINUTE);
+        house.list("kitchen", 0, BEN_WATCH, -50, true);
+        house.pass(2 * MINUTE);
+    }
+    assert_eq!(house.room(1), Some("bedroom".into()));
+    assert_eq!(house.moves(), []);
+}
+
+#[test]
 fn departed_device_attributes() {
     let mut house = House::lived_in();
     house.associate("bedroom", 0, BEN_WATCH, -50);

@@ -102,8 +102,8 @@ pub struct Room {
     pub schema: u32,
     /// The room's name.
     pub name: String,
-    /// Whether anybody is in it.
-    pub occupied: bool,
+    /// Whether anybody is in it; `None` while somebody who may be is not decided yet.
+    pub occupied: Option<bool>,
     /// Names of those who are.
     pub people: Vec<String>,
 }

@@ -231,7 +231,7 @@ impl Writer<'_> {
                     "platform": "binary_sensor", "unique_id": format!("{identifier}_occupancy"),
                     "name": "Occupancy", "default_entity_id": entity_id("binary_sensor", &room.id, "occupancy"),
                     "device_class": "occupancy",
-                    "value_template": "{{ 'ON' if value_json.occupied else 'OFF' }}",
+                    "value_template": "{{ 'None' if value_json.occupied is none else 'ON' if value_json.occupied else 'OFF' }}",
                     "json_attributes_topic": topic,
                     "json_attributes_template": "{{ {'people': value_json.people} | tojson }}",
                 },
@@ -239,7 +239,8 @@ impl Writer<'_> {
                     "platform": "sensor", "unique_id": format!("{identifier}_people"), "name": "People",
                     "default_entity_id": entity_id("sensor", &room.id, "people"), "icon": "mdi:account-multiple",
                     "state_class": "measurement", "unit_of_measurement": "people",
-                    "value_template": "{{ value_json.people | length }}",
+                    "value_template":
+                        "{{ 'None' if value_json.occupied is none else value_json.people | length }}",
                 },
             },
         })

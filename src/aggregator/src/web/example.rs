@@ -72,6 +72,7 @@ pub fn view() -> View {
     let room = |id_text: &str, name: &str, people: &[&str]| RoomView {
         id: id(id_text),
         name: name.to_owned(),
+        occupied: Some(!people.is_empty()),
         people: people.iter().map(|&name| name.to_owned()).collect(),
     };
     let kitchen = ("kitchen", "Kitchen");

@@ -439,7 +439,12 @@ mod tests {
     fn rooms_have_colours_of_their_own_that_stay() {
         let mut view = example::view();
         view.rooms = (0..12)
-            .map(|n| RoomView { id: format!("r{n}").parse().unwrap(), name: String::new(), people: vec![] })
+            .map(|n| RoomView {
+                id: format!("r{n}").parse().unwrap(),
+                name: String::new(),
+                occupied: Some(false),
+                people: vec![],
+            })
             .collect();
         let twelve: Vec<u16> = view.rooms.iter().map(|room| hues(&view)[&room.id]).collect();
         let mut sorted = twelve.clone();
@@ -454,7 +459,12 @@ mod tests {
         assert_eq!(four, twelve[..4], "later rooms change no colour");
 
         view.rooms = (0..40)
-            .map(|n| RoomView { id: format!("r{n}").parse().unwrap(), name: String::new(), people: vec![] })
+            .map(|n| RoomView {
+                id: format!("r{n}").parse().unwrap(),
+                name: String::new(),
+                occupied: Some(false),
+                people: vec![],
+            })
             .collect();
         assert_eq!(hues(&view).len(), 40);
     }
