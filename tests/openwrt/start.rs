@@ -1,5 +1,6 @@
 //! The service: what procd is asked for.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use whichroom_tests::process::product;
@@ -64,6 +65,22 @@ fn a_network_that_came_up_restarts_the_agent_and_a_renewed_lease_does_not() {
     let ran = router.init_with("came_up", &["lan"]);
     assert_eq!((ran.code, router.procd().len()), (Some(1), 0));
     assert!(ran.said.contains("goes on as it was"), "{}", ran.said);
+}
+
+#[test]
+fn procd_runs_its_triggers_with_nothing_open() {
+    let router = Router::with(LOGIN);
+    let line = format!(
+        "exec busybox ash {0}/etc/rc.common {0}/etc/init.d/whichroom-agent reload <&- >&- 2>&-",
+        router.path("").display().to_string().trim_end_matches('/')
+    );
+    assert_eq!(router.ash(["-c", &line].map(OsStr::new)).code, Some(0));
+    assert!(router.started());
+    assert_eq!(router.read("var/run/whichroom/credentials"), "username=ap-kitchen\npassword=hunter2\n");
+
+    router.configure("option broker 'http://nas'");
+    assert_eq!(router.ash(["-c", &line].map(OsStr::new)).code, Some(1));
+    assert!(router.programs().contains("option 'broker': http:// is not supported"), "{}", router.programs());
 }
 
 #[test]
