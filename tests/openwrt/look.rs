@@ -82,6 +82,12 @@ fn check_shows_a_mistake_and_the_last_of_the_log() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.said.contains("option 'interval' \"99\""), "{}", ran.said);
 
+    router.configure("option enabled '0'\noption broker 'nas'\noption username 'ap'\noption name 'kitchen'");
+    let ran = router.init("check");
+    assert!(ran.printed.contains("it is not started"), "{}", ran.printed);
+    assert!(ran.printed.contains("connect to nas:1883 as \"ap\""), "{}", ran.printed);
+    assert!(router.names("var/run/whichroom").is_empty());
+
     let help = router.init("help");
     assert!(help.printed.contains("check           Say where the agent connects"), "{}", help.printed);
 }
