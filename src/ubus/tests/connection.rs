@@ -45,7 +45,7 @@ fn notification(name: &str, seq: u16, no_reply: bool) -> Vec<u8> {
 }
 
 #[test]
-fn unwanted_notifications_are_answered_but_not_handed_on() {
+fn blocking_hostapd_unwanted_notifications_are_answered_but_not_handed_on() {
     let (mut server, _connection, deliveries) = pair("answers");
     server.write_all(&notification("probe", 1, false)).unwrap();
     server.write_all(&notification("assoc", 2, true)).unwrap();
