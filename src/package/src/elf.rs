@@ -1,8 +1,12 @@
-//! Whether a compiled program is what it has to be: of the right processor, static, stripped. A binary that needs a
-//! loader which the router does not have fails there with "not found", and nobody knows what was not found.
+//! A compiled program: checked to be what it has to be (of the right processor, static, stripped), and cut to what a router
+//! loads. A binary that needs a loader which the router does not have fails there with "not found", and nobody knows what
+//! was not found.
 
 use crate::Problem;
 use crate::targets::Machine;
+
+/// Program header of what is loaded.
+const PT_LOAD: u32 = 1;
 
 /// Program header of the loader a dynamic program asks for.
 const PT_INTERP: u32 = 3;
@@ -13,33 +17,64 @@ const SHT_SYMTAB: u32 = 2;
 /// Largest program that is packed, in bytes.
 pub const PROGRAM_MAX: usize = 32 << 20;
 
-/// Checks a program for a router.
-pub fn check_static(program: &[u8], machine: Machine) -> Result<(), Problem> {
-    let elf = Elf { bytes: program, machine };
-    let wanted = [
-        b"\x7fELF"[..].to_vec(),
-        vec![if machine.wide { 2 } else { 1 }, if machine.big_endian { 2 } else { 1 }],
-    ];
-    if program.get(..6) != Some(&wanted.concat()[..]) || elf.half(18)? != machine.id {
+/// Where the header of a program has its fields; 32 and 64 bits differ.
+struct Fields {
+    /// Offset of the table of program headers, and in each of them offset and size of what is loaded.
+    programs: usize,
+    program_offset: usize,
+    program_size: usize,
+    /// Offset of the table of sections.
+    sections: usize,
+    /// Sizes of an entry and numbers of entries of both tables, two bytes each.
+    counts: usize,
+}
+
+const NARROW: Fields =
+    Fields { programs: 0x1c, program_offset: 4, program_size: 16, sections: 0x20, counts: 0x2a };
+const WIDE: Fields =
+    Fields { programs: 0x20, program_offset: 8, program_size: 0x20, sections: 0x28, counts: 0x36 };
+
+/// Checks a program for a router and cuts off what nothing loads: the table of sections, and sections that strip leaves
+/// behind. On MIPS `.pdr`, which only debuggers of old read, is a seventh of the file.
+pub fn prepare(mut program: Vec<u8>, machine: Machine) -> Result<Vec<u8>, Problem> {
+    let elf = Elf { bytes: &program, machine };
+    let fields = if machine.wide { &WIDE } else { &NARROW };
+    let class = [b"\x7fELF"[..].to_vec(), vec![1 + u8::from(machine.wide), 1 + u8::from(machine.big_endian)]]
+        .concat();
+    if program.get(..class.len()) != Some(&class[..]) || elf.half(18)? != machine.id {
         return Err(Problem::new("the program is not for this processor"));
     }
-    // Offsets of the tables in the header, and of type and size in their entries.
-    let (programs, sections, counts) = if machine.wide { (0x20, 0x28, 0x36) } else { (0x1c, 0x20, 0x2a) };
-    let (program_size, program_count) = (elf.half(counts)?, elf.half(counts + 2)?);
-    let (section_size, section_count) = (elf.half(counts + 4)?, elf.half(counts + 6)?);
-    for index in 0..usize::from(program_count) {
-        let entry = elf.address(programs)?.saturating_add(index * usize::from(program_size));
-        if elf.word(entry)? == PT_INTERP {
-            return Err(Problem::new("the program is not static: it asks for a loader"));
+    let mut loaded_end = fields.counts + 10;
+    for entry in elf.table(fields.programs, fields.counts)? {
+        match elf.word(entry)? {
+            PT_INTERP => return Err(Problem::new("the program is not static: it asks for a loader")),
+            PT_LOAD => {}
+            // The others describe parts of what is loaded.
+            _ => continue,
         }
+        let end = elf
+            .address(entry + fields.program_offset)?
+            .saturating_add(elf.address(entry + fields.program_size)?);
+        loaded_end = loaded_end.max(end);
     }
-    for index in 0..usize::from(section_count) {
-        let entry = elf.address(sections)?.saturating_add(index * usize::from(section_size));
-        if elf.word(entry.saturating_add(4))? == SHT_SYMTAB {
+    for entry in elf.table(fields.sections, fields.counts + 4)? {
+        if elf.word(entry + 4)? == SHT_SYMTAB {
             return Err(Problem::new("the program is not stripped: it still has a symbol table"));
         }
     }
-    Ok(())
+    if loaded_end > program.len() {
+        return Err(cut_off());
+    }
+    program.truncate(loaded_end);
+    let address = if machine.wide { 8 } else { 4 };
+    program[fields.sections..fields.sections + address].fill(0);
+    // Size and number of sections, and which of them has the names.
+    program[fields.counts + 4..fields.counts + 10].fill(0);
+    Ok(program)
+}
+
+fn cut_off() -> Problem {
+    Problem::new("the program is cut off")
 }
 
 struct Elf<'a> {
@@ -50,7 +85,7 @@ struct Elf<'a> {
 impl Elf<'_> {
     fn number(&self, offset: usize, size: usize) -> Result<u64, Problem> {
         let bytes = offset.checked_add(size).and_then(|end| self.bytes.get(offset..end));
-        let bytes = bytes.ok_or_else(|| Problem::new("the program is cut off"))?;
+        let bytes = bytes.ok_or_else(cut_off)?;
         let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
         Ok(if self.machine.big_endian {
             bytes.iter().fold(0, join)
@@ -71,39 +106,48 @@ impl Elf<'_> {
 
     fn address(&self, offset: usize) -> Result<usize, Problem> {
         let address = self.number(offset, if self.machine.wide { 8 } else { 4 })?;
-        usize::try_from(address).map_err(|_| Problem::new("the program is cut off"))
+        // Such a file would not fit into memory.
+        usize::try_from(address).ok().filter(|address| *address < PROGRAM_MAX).ok_or_else(cut_off)
+    }
+
+    /// Where the entries of a table are, from the fields of its offset and of its entries' size and number.
+    fn table(&self, offset: usize, counts: usize) -> Result<impl Iterator<Item = usize> + use<>, Problem> {
+        let (start, size) = (self.address(offset)?, usize::from(self.half(counts)?));
+        Ok((0..usize::from(self.half(counts + 2)?)).map(move |index| start + index * size))
     }
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::targets::{TARGETS, find};
 
-    /// A big-endian 32-bit program with one program header and one section header of these types.
-    pub(crate) fn mips_program(program_type: u8, section_type: u8) -> Vec<u8> {
+    /// A big-endian 32-bit program of one segment and one section of these types.
+    fn mips_program(segment: u8, section: u8) -> Vec<u8> {
         let mut elf = b"\x7fELF\x01\x02\x01".to_vec();
-        elf.resize(52, 0);
+        elf.resize(128, 0);
         elf[19] = 8; // MIPS
-        elf[0x1f] = 52; // program headers follow the header,
-        elf[0x23] = 84; // sections follow them
+        elf[0x1f] = 52; // the segment's header follows this one,
+        elf[0x23] = 88; // the section's comes last
         elf[0x2b] = 32;
         elf[0x2d] = 1;
         elf[0x2f] = 40;
         elf[0x31] = 1;
-        elf.resize(124, 0);
-        elf[52 + 3] = program_type;
-        elf[84 + 7] = section_type;
+        elf[52 + 3] = segment;
+        elf[52 + 7] = 84;
+        elf[52 + 19] = 4;
+        elf[84..88].copy_from_slice(b"code");
+        elf[88 + 7] = section;
         elf
     }
 
     #[test]
     fn a_program_is_static_stripped_and_of_its_processor() {
-        let machine = |name| find(name).unwrap().machine;
-        let reason =
-            |program: &[u8], name| check_static(program, machine(name)).map_err(|why| why.to_string());
+        let reason = |program: &[u8], name| {
+            prepare(program.to_vec(), find(name).unwrap().machine).map(|_| ()).map_err(|why| why.to_string())
+        };
         assert_eq!(reason(&mips_program(1, 1), "mips"), Ok(()));
         assert_eq!(
             reason(&mips_program(1, 1), "mipsel").unwrap_err(),
@@ -115,13 +159,25 @@ pub(crate) mod tests {
         assert!(reason(b"#!/bin/sh\n", "mips").is_err());
     }
 
+    #[test]
+    fn only_what_is_loaded_is_left() {
+        let machine = find("mips").unwrap().machine;
+        let whole = mips_program(1, 1);
+        let cut = prepare(whole.clone(), machine).unwrap();
+        assert_eq!(cut.len(), 88, "52 bytes of header, 32 of the segment's, 4 loaded");
+        assert_eq!(cut[84..], *b"code");
+        assert_eq!(cut[0x20..0x24], [0; 4], "no table of sections");
+        assert_eq!(cut[0x2e..0x34], [0; 6]);
+        assert_eq!(prepare(cut.clone(), machine), Ok(cut), "once is enough");
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_judged_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), target in 0..TARGETS.len()) {
             let machine = TARGETS[target].machine;
-            let _ = check_static(&bytes, machine);
-            let header = [b"\x7fELF"[..].to_vec(), vec![if machine.wide { 2 } else { 1 }, if machine.big_endian { 2 } else { 1 }]].concat();
-            let _ = check_static(&[header, bytes].concat(), machine);
+            let class = [1 + u8::from(machine.wide), 1 + u8::from(machine.big_endian)];
+            let header = [&b"\x7fELF"[..], &class, &bytes].concat();
+            let _ = (prepare(bytes, machine), prepare(header, machine));
         }
     }
 }

@@ -6,11 +6,17 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// A program for big-endian MIPS that is static and stripped, as far as a packer can see.
+/// A program for big-endian MIPS that is static and stripped, as far as a packer can see: one segment of eleven bytes.
 fn mips_program() -> Vec<u8> {
     let mut elf = b"\x7fELF\x01\x02\x01".to_vec();
-    elf.resize(52, 0);
+    elf.resize(84, 0);
     elf[19] = 8;
+    elf[0x1f] = 52;
+    elf[0x2b] = 32;
+    elf[0x2d] = 1;
+    elf[52 + 3] = 1;
+    elf[52 + 7] = 84;
+    elf[52 + 19] = 11;
     elf.extend_from_slice(b"the program");
     elf
 }
@@ -83,7 +89,7 @@ fn a_feed_is_built_inspected_and_measured() {
     let ipk = path(&format!("ipk/mips_24kc/whichroom-agent_{version}_mips_24kc.ipk"));
     let apk = path(&format!("apk/mips_24kc/whichroom-agent-{version}.apk"));
     let listed = stdout(&whichroom_package(&["inspect", &ipk, &apk]));
-    assert_eq!(listed.matches("file\t0755\t63\t/usr/bin/whichroom-agent\n").count(), 2, "{listed}");
+    assert_eq!(listed.matches("file\t0755\t95\t/usr/bin/whichroom-agent\n").count(), 2, "{listed}");
     assert_eq!(
         listed.matches("\t/etc/config/whichroom\n").count(),
         3,
@@ -97,11 +103,11 @@ fn a_feed_is_built_inspected_and_measured() {
 
     let sizes = stdout(&whichroom_package(&["sizes", "--out", folder.path().join("out").to_str().unwrap()]));
     let ipk_size = fs::metadata(&ipk).unwrap().len();
-    assert!(sizes.starts_with("mips_24kc\twhichroom-agent\t63\n"), "{sizes}");
+    assert!(sizes.starts_with("mips_24kc\twhichroom-agent\t95\n"), "{sizes}");
     assert!(sizes.contains(&format!("mips_24kc\twhichroom-agent.ipk\t{ipk_size}\n")), "{sizes}");
     let report =
         stdout(&whichroom_package(&["report", "--out", folder.path().join("out").to_str().unwrap()]));
-    assert!(report.contains("mips_24kc\twhichroom-agent\t63\t600000\tok\n"), "{report}");
+    assert!(report.contains("mips_24kc\twhichroom-agent\t95\t600000\tok\n"), "{report}");
 }
 
 #[test]

@@ -14,7 +14,9 @@ use whichroom_package::{apk, elf, ipk};
 
 use crate::command::compile::Compiler;
 use crate::command::toolchain::Toolchain;
-use crate::command::{Failure, default_out, find_root, keys, print, read_file, say, write_file};
+use crate::command::{
+    Failure, default_out, find_root, keys, print, read_file, say, write_file, write_program,
+};
 
 const HELP: &str = "\
 whichroom-package build: compiles the agent for access points and writes packages and signed feeds.
@@ -99,8 +101,8 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
     };
     let keys = keys::load(&flags.keys.unwrap_or_else(|| out_folder.join("keys")))?;
     for (target, program) in targets.iter().zip(programs) {
-        elf::check_static(&program, target.machine).map_err(|problem| problem.at(target.triple))?;
-        write_file(&out.program(target), &program)?;
+        let program = elf::prepare(program, target.machine).map_err(|problem| problem.at(target.triple))?;
+        write_program(&out.program(target), &program)?;
         for architecture in target.architectures {
             pack(&out, &keys, &files, &program, architecture, epoch_s)?;
         }

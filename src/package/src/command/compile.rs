@@ -26,6 +26,15 @@ const ZIGBUILD: &str = "0.24.0";
 /// The agent's profile: opt-level z, fat LTO, one codegen unit, panic abort, stripped.
 const PROFILE: &str = "router";
 
+/// Flags of the compiler for every router: static, at a fixed address and without unwind tables, which a program that
+/// aborts on panic never reads. Each makes it smaller.
+const FLAGS: [&str; 4] = [
+    "-Clink-self-contained=no",
+    "-Crelocation-model=static",
+    "-Ctarget-feature=+crt-static",
+    "-Cforce-unwind-tables=no",
+];
+
 /// Everything needed to compile for routers.
 pub struct Compiler {
     toolchain: Toolchain,
@@ -101,7 +110,7 @@ impl Compiler {
             .env("CARGO", &self.toolchain.cargo)
             .env("RUSTC", &self.toolchain.rustc)
             .env("RUSTC_BOOTSTRAP", "1")
-            .env("CARGO_ENCODED_RUSTFLAGS", self.rust_flags().join("\u{1f}"))
+            .env("CARGO_ENCODED_RUSTFLAGS", self.rust_flags(target).join("\u{1f}"))
             .env("CARGO_ZIGBUILD_PYTHON_PATH", self.bin("python3"))
             .args(["zigbuild", "--locked", "--profile", PROFILE, "--package", NAME, "--bin", NAME])
             .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
@@ -123,13 +132,10 @@ impl Compiler {
         std::env::join_paths(folders).unwrap_or(inherited)
     }
 
-    /// Static and at a fixed address, which is smaller; and without this machine's paths, which panic messages would
-    /// carry and which would make the bytes differ from those of another machine.
-    fn rust_flags(&self) -> Vec<String> {
-        let mut flags: Vec<String> =
-            ["-Clink-self-contained=no", "-Crelocation-model=static", "-Ctarget-feature=+crt-static"]
-                .map(str::to_owned)
-                .to_vec();
+    /// The flags, which also keep this machine's paths out: panic messages would carry them, and the bytes would differ
+    /// from those of another machine.
+    fn rust_flags(&self, target: &Target) -> Vec<String> {
+        let mut flags: Vec<String> = FLAGS.iter().chain(target.flags).map(|&flag| flag.to_owned()).collect();
         let cargo_home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
         let cargo_home = cargo_home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
         let mut remap = |from: &Path, to| flags.push(format!("--remap-path-prefix={}={to}", from.display()));

@@ -10,6 +10,7 @@ pub mod toolchain;
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use whichroom_package::Problem;
@@ -79,6 +80,13 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         fs::create_dir_all(parent).map_err(failed)?;
     }
     fs::write(path, bytes).map_err(failed)
+}
+
+/// Writes a program that may be executed: qemu runs no other, and says nothing about it.
+pub fn write_program(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_file(path, bytes)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .map_err(|error| Failure::run(format!("cannot make {} executable: {error}", path.display())))
 }
 
 /// The top of the sources: the nearest folder upwards that has `files/ap` and the agent in it.
