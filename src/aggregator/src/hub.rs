@@ -2,7 +2,7 @@
 //! `server` is its shell; `run` and `demo` differ only in what they put around that.
 //!
 //! ```text
-//!   Disconnected --connected--> Joining --own status acknowledged, nobody else there--> Active
+//!   Disconnected --connected--> Joining --own status came back, nobody else there--> Active
 //!        ^                         |
 //!        |                         +-- another instance answers --> refused: the server stops and says why
 //!        +------ connection lost, from either
@@ -27,6 +27,12 @@ use crate::topics;
 /// Another instance has this long to answer that it lives.
 const RIVAL_ANSWERS_MS: u64 = 2_000;
 
+/// Once our own status came back, the statuses that were retained before it have come, or come within this.
+const ECHO_SETTLES_MS: u64 = 200;
+
+/// A broker that does not give us our own status back is not waited for any longer.
+const ECHO_COMES_MS: u64 = 5_000;
+
 /// Most messages that wait for the broker; beyond, everything is published anew once it takes some.
 const QUEUE_MAX: usize = 20_000;
 
@@ -46,7 +52,7 @@ pub struct Options {
 #[derive(Debug, PartialEq)]
 enum Phase {
     Disconnected,
-    Joining { rival: Option<Rival>, acknowledged: bool },
+    Joining { rival: Option<Rival>, decide_at: Moment },
     Active,
 }
 
@@ -111,7 +117,7 @@ impl Hub {
             Event::Message { topic, payload, retained } => {
                 self.handle_message(&topic, &payload, retained, now)
             }
-            Event::Acked(token) => self.handle_acked(token, now),
+            Event::Acked(token) => self.handle_acked(token),
             Event::Oversized { .. } => {}
         }
         self.settle(clock);
@@ -143,12 +149,14 @@ impl Hub {
 
     /// When to call [`Hub::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Moment> {
-        let rival = match &self.phase {
-            Phase::Joining { rival: Some(rival), .. } => Some(rival.until),
-            Phase::Joining { rival: None, .. } | Phase::Disconnected | Phase::Active => None,
+        let joined = match &self.phase {
+            Phase::Joining { rival, decide_at } => {
+                Some(rival.as_ref().map_or(*decide_at, |rival| rival.until.max(*decide_at)))
+            }
+            Phase::Disconnected | Phase::Active => None,
         };
         let engine = self.engine.poll_timeout().map(|(at, _)| at);
-        [engine, self.published.poll_timeout(), rival].into_iter().flatten().min()
+        [engine, self.published.poll_timeout(), joined].into_iter().flatten().min()
     }
 
     /// Filters to subscribe to, once a connection.
@@ -216,7 +224,7 @@ impl Hub {
     fn handle_connected(&mut self, now: Moment) {
         self.forget_connection();
         self.engine.handle_broker(true, now);
-        self.phase = Phase::Joining { rival: None, acknowledged: false };
+        self.phase = Phase::Joining { rival: None, decide_at: now.after(ECHO_COMES_MS) };
         let filters = [
             "ap/+/status",
             "ap/+/radios",
@@ -231,8 +239,7 @@ impl Hub {
             filters.push(birth_topic(&self.home_assistant.prefix));
         }
         self.subscribe = Some(filters);
-        let status = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
-        self.queue.push_back(status);
+        self.answer();
     }
 
     fn handle_disconnected(&mut self, now: Moment) {
@@ -273,50 +280,52 @@ impl Hub {
 
     /// Status of an aggregator of this site. A retained `online` may be a dead one's; a live one answers to ours.
     fn handle_instance(&mut self, instance: Id, payload: &[u8], retained: bool, now: Moment) {
-        if instance == self.instance {
-            return;
-        }
         let online = payload == ONLINE.as_bytes();
         match &mut self.phase {
             Phase::Disconnected => {}
-            Phase::Active if online && !retained => {
-                let answer = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
-                self.queue.push_back(answer);
+            Phase::Active => {
+                if online && !retained && instance != self.instance {
+                    self.answer();
+                }
             }
-            Phase::Active => {}
+            Phase::Joining { decide_at, .. } if instance == self.instance => {
+                if online {
+                    *decide_at = now.after(ECHO_SETTLES_MS).min(*decide_at);
+                }
+            }
             Phase::Joining { rival, .. } if !online => {
                 rival.take_if(|rival| rival.instance == instance);
             }
             Phase::Joining { rival, .. } if retained => {
                 rival.get_or_insert(Rival { instance, until: now.after(RIVAL_ANSWERS_MS) });
             }
-            // Two that start at once: the one with the smaller id stays.
-            Phase::Joining { .. } if instance > self.instance => {
-                let answer = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
-                self.queue.push_back(answer);
-            }
+            // Two that start at once know nothing of each other: the one with the smaller id stays.
+            Phase::Joining { rival: None, .. } if instance > self.instance => self.answer(),
             Phase::Joining { .. } => {
                 self.refused = Some(format!(
-                    "another aggregator (instance {instance}) runs site \"{}\" on this broker; stop it, or give one of them another [site] id",
+                    "another aggregator (instance {instance}) runs site \"{}\" on this broker; \
+                     stop it, or give one of them another [site] id",
                     self.site
                 ));
             }
         }
-        self.activate_if_alone(now);
     }
 
-    fn handle_acked(&mut self, token: Token, now: Moment) {
-        let Some(publish) = self.in_flight.remove(&token) else { return };
-        self.published.handle_acked(&publish);
-        if let Phase::Joining { acknowledged, .. } = &mut self.phase {
-            *acknowledged = true;
-            self.activate_if_alone(now);
+    fn answer(&mut self) {
+        let answer = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
+        self.queue.push_back(answer);
+    }
+
+    fn handle_acked(&mut self, token: Token) {
+        if let Some(publish) = self.in_flight.remove(&token) {
+            self.published.handle_acked(&publish);
         }
     }
 
     fn activate_if_alone(&mut self, now: Moment) {
-        let Phase::Joining { rival, acknowledged: true } = &mut self.phase else { return };
-        if rival.as_ref().is_some_and(|rival| now < rival.until) || self.refused.is_some() {
+        let Phase::Joining { rival, decide_at } = &mut self.phase else { return };
+        let waits_for_rival = rival.as_ref().is_some_and(|rival| now < rival.until);
+        if now < *decide_at || waits_for_rival || self.refused.is_some() {
             return;
         }
         let dead = rival.take();
@@ -445,6 +454,14 @@ devices = ["02:00:00:00:00:01"]
 
         fn connect(&mut self) {
             self.event(Event::Connected { session_present: false });
+            self.settle();
+        }
+
+        /// Connects to a broker where nobody else is.
+        fn start(&mut self) {
+            self.connect();
+            self.message(OWN, "online", false);
+            self.pass(ECHO_SETTLES_MS);
         }
 
         fn message(&mut self, topic: &str, payload: &str, retained: bool) {
@@ -493,7 +510,8 @@ devices = ["02:00:00:00:00:01"]
                 .poll_subscribe()
                 .is_some_and(|filters| filters.contains(&"whichroom/home/ap/+/events".to_owned()))
         );
-        bench.settle();
+        assert_eq!(bench.topics(), BTreeSet::from([OWN]));
+        bench.start();
         assert_eq!(bench.sent[0], (OWN.to_owned(), "online".to_owned()));
         assert_eq!(bench.last(STATUS), Some("online"));
         assert!(
@@ -511,8 +529,9 @@ devices = ["02:00:00:00:00:01"]
     fn nothing_but_its_own_status_is_said_before_a_rival_had_time_to_answer() {
         let mut bench = Bench::new();
         bench.connect();
+        bench.message(OWN, "online", true);
         bench.message(RIVAL, "online", true);
-        bench.settle();
+        bench.pass(RIVAL_ANSWERS_MS - 1);
         assert_eq!(bench.topics(), BTreeSet::from([OWN]));
         bench.message(RIVAL, "online", false);
         assert!(bench.hub.refused().is_some_and(|why| why.contains("instance aaaa")));
@@ -520,11 +539,41 @@ devices = ["02:00:00:00:00:01"]
     }
 
     #[test]
+    fn a_newcomer_yields_whatever_its_id() {
+        for rival in ["aaaa", "cccc"] {
+            let mut bench = Bench::new();
+            let topic = format!("whichroom/home/aggregator/{rival}/status");
+            bench.connect();
+            bench.message(&topic, "online", true);
+            bench.message(&topic, "online", false);
+            assert!(bench.hub.refused().is_some(), "{rival}");
+        }
+    }
+
+    #[test]
+    fn of_two_that_start_at_once_one_stays() {
+        for (rival, refused) in [("aaaa", true), ("cccc", false)] {
+            let mut bench = Bench::new();
+            bench.connect();
+            bench.message(&format!("whichroom/home/aggregator/{rival}/status"), "online", false);
+            assert_eq!(bench.hub.refused().is_some(), refused, "{rival}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_keeps_our_status_from_us_stops_nothing() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.pass(ECHO_COMES_MS);
+        assert_eq!(bench.last(STATUS), Some("online"));
+    }
+
+    #[test]
     fn a_dead_rival_is_cleared_and_replaced() {
         let mut bench = Bench::new();
         bench.connect();
+        bench.message(OWN, "online", true);
         bench.message(RIVAL, "online", true);
-        bench.settle();
         bench.pass(RIVAL_ANSWERS_MS);
         assert_eq!(bench.last(RIVAL), Some(""));
         assert_eq!(bench.last(STATUS), Some("online"));
@@ -533,8 +582,7 @@ devices = ["02:00:00:00:00:01"]
     #[test]
     fn a_running_instance_answers_a_newcomer_and_stays() {
         let mut bench = Bench::new();
-        bench.connect();
-        bench.settle();
+        bench.start();
         bench.sent.clear();
         bench.message(RIVAL, "online", false);
         bench.settle();
@@ -545,8 +593,7 @@ devices = ["02:00:00:00:00:01"]
     #[test]
     fn late_will_of_the_aggregator_does_not_stand() {
         let mut bench = Bench::new();
-        bench.connect();
-        bench.settle();
+        bench.start();
         bench.message(STATUS, "offline", false);
         bench.settle();
         assert_eq!(bench.last(STATUS), Some("online"));
@@ -555,23 +602,20 @@ devices = ["02:00:00:00:00:01"]
     #[test]
     fn broker_lost_retained_everything_comes_again_on_a_new_connection() {
         let mut bench = Bench::new();
-        bench.connect();
-        bench.settle();
+        bench.start();
         let first: BTreeSet<String> = bench.topics().into_iter().map(str::to_owned).collect();
         bench.sent.clear();
         bench.event(Event::Disconnected { why: "gone".to_owned(), retry_in: std::time::Duration::ZERO });
         bench.settle();
         assert_eq!(bench.sent, []);
-        bench.connect();
-        bench.settle();
+        bench.start();
         assert_eq!(bench.topics(), first.iter().map(String::as_str).collect());
     }
 
     #[test]
     fn home_assistants_birth_is_answered_after_the_delay() {
         let mut bench = Bench::new();
-        bench.connect();
-        bench.settle();
+        bench.start();
         bench.sent.clear();
         bench.message("homeassistant/status", "online", false);
         bench.pass(999);
@@ -584,8 +628,7 @@ devices = ["02:00:00:00:00:01"]
     #[test]
     fn removed_person_leaves_no_topic_behind() {
         let mut bench = Bench::new();
-        bench.connect();
-        bench.settle();
+        bench.start();
         let without = HOME.split("[[person]]").next().unwrap();
         bench.hub.handle_setup(setup(without), HomeAssistant::default(), bench.now, &bench.clock);
         bench.settle();

@@ -58,10 +58,74 @@ pub struct Options {
 
 /// What the main loop is told.
 enum Input {
-    Mqtt(Event),
+    Mqtt(Side, Event),
     Setup(Box<(Setup, HomeAssistant)>),
     Context(PageContext),
     Stop,
+}
+
+/// One of the two connections to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    /// Subscribes.
+    Inbound,
+    /// Publishes, and has the will.
+    Outbound,
+}
+
+/// The two connections; connected means that both are.
+///
+/// On one, acknowledgements of what we publish and messages for us would share a direction. Brokers that leave
+/// Nagle's algorithm on (Mosquitto does) then hold a message until our system acknowledges the acknowledgement before
+/// it, which it delays by 40 ms because we have nothing to say. Here each side answers at once.
+struct Links {
+    inbound: Session,
+    outbound: Session,
+    inbound_is_up: bool,
+    outbound_is_up: bool,
+}
+
+impl Links {
+    fn start(options: &Options, instance: &Id, inputs: &mpsc::Sender<Input>) -> Links {
+        let start = |side| {
+            let inputs = inputs.clone();
+            // The receiver outlives the sessions; once it is gone nobody is left to tell.
+            Session::start(mqtt_options(options, instance, side), move |event| {
+                drop(inputs.send(Input::Mqtt(side, event)));
+            })
+        };
+        Links {
+            outbound: start(Side::Outbound),
+            inbound: start(Side::Inbound),
+            inbound_is_up: false,
+            outbound_is_up: false,
+        }
+    }
+
+    /// What happened to both together, if anything did.
+    fn merge(&mut self, side: Side, event: Event) -> Option<Event> {
+        let were_up = self.inbound_is_up && self.outbound_is_up;
+        let is_up = match side {
+            Side::Inbound => &mut self.inbound_is_up,
+            Side::Outbound => &mut self.outbound_is_up,
+        };
+        match event {
+            Event::Connected { .. } => {
+                *is_up = true;
+                (self.inbound_is_up && self.outbound_is_up).then_some(event)
+            }
+            Event::Disconnected { .. } => {
+                *is_up = false;
+                were_up.then_some(event)
+            }
+            Event::Message { .. } | Event::Acked(_) | Event::Oversized { .. } => Some(event),
+        }
+    }
+
+    fn close(self) {
+        self.inbound.close(Duration::ZERO);
+        self.outbound.close(FAREWELL);
+    }
 }
 
 /// A running aggregator.
@@ -82,12 +146,9 @@ impl Server {
         let web = open_page(options.listen, options.hosts.clone(), page_receiver)?;
         let page = web.address();
         let (inputs, receiver) = mpsc::channel();
-        let events = inputs.clone();
-        let mqtt = mqtt_options(&options, &saved.instance);
-        let worker = Worker::new(options, saved, web, page_sender);
-        // The receiver outlives the session; once it is gone nobody is left to tell.
-        let session = Session::start(mqtt, move |event| drop(events.send(Input::Mqtt(event))));
-        let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(session, &receiver));
+        let links = Links::start(&options, &saved.instance, &inputs);
+        let worker = Worker::new(options, saved, web, page_sender, links);
+        let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
         let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
         Ok(Server { inputs, page, thread: Some(thread) })
     }
@@ -135,15 +196,19 @@ fn open_page(
     started.map_err(|error| Failure::run(format!("the page: {error}")))
 }
 
-fn mqtt_options(options: &Options, instance: &Id) -> MqttOptions {
+fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
+    let (suffix, will) = match side {
+        Side::Inbound => ("-in", None),
+        Side::Outbound => ("", Some(Hub::will(&options.site))),
+    };
     MqttOptions {
         host: options.broker.host.clone(),
         port: options.broker.port,
         username: options.broker.username.clone(),
         password: options.broker.password.clone(),
-        client_id: format!("whichroom-{}-{instance}", options.site),
+        client_id: format!("whichroom-{}-{instance}{suffix}", options.site),
         keep_alive: Duration::from_secs(20),
-        will: Some(Hub::will(&options.site)),
+        will,
         will_delay_s: SESSION_EXPIRY_S,
         packet_max: PAYLOAD_MAX,
         protocol: Protocol::V5OrV4 { session_expiry_s: SESSION_EXPIRY_S },
@@ -161,6 +226,7 @@ struct Worker {
     context: PageContext,
     observer: Option<Observer>,
     web: WebServer,
+    links: Links,
     unsaved_since: Option<Instant>,
     saved_at: Instant,
     page_at: Option<Instant>,
@@ -168,7 +234,13 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(options: Options, mut saved: Saved, web: WebServer, page: watch::Sender<Arc<str>>) -> Worker {
+    fn new(
+        options: Options,
+        mut saved: Saved,
+        web: WebServer,
+        page: watch::Sender<Arc<str>>,
+        links: Links,
+    ) -> Worker {
         let clock = options.clock;
         // What was saved lay there for a while: timers stood still, but "since" goes on.
         let downtime_ms = saved.age_ms(Timestamp::now());
@@ -198,6 +270,7 @@ impl Worker {
             context: options.context,
             observer: options.observer,
             web,
+            links,
             unsaved_since: None,
             saved_at: Instant::now(),
             page_at: None,
@@ -205,7 +278,7 @@ impl Worker {
         }
     }
 
-    fn run(mut self, session: Session, inputs: &mpsc::Receiver<Input>) -> Result<(), Failure> {
+    fn run(mut self, inputs: &mpsc::Receiver<Input>) -> Result<(), Failure> {
         let mut stop = false;
         while !stop && self.hub.refused().is_none() {
             match inputs.recv_timeout(self.wait()) {
@@ -215,28 +288,36 @@ impl Worker {
             }
             // What arrived together is decided before anything slower is done.
             while let Ok(input) = inputs.try_recv() {
-                self.send(&session);
+                self.send();
                 stop |= self.handle(input);
             }
             let now = self.clock.now();
             if self.hub.poll_timeout().is_some_and(|at| at <= now) {
                 self.hub.handle_timeout(now, &self.clock);
             }
-            self.send(&session);
+            self.send();
             self.observe();
             self.write_page();
             self.save_if_due();
         }
-        self.finish(session)
+        self.finish()
     }
 
     /// Returns whether to stop.
     fn handle(&mut self, input: Input) -> bool {
         let now = self.clock.now();
         match input {
-            Input::Mqtt(event) => {
-                log_connection(&event);
-                self.hub.handle_event(event, now, &self.clock);
+            Input::Mqtt(side, event) => {
+                // What fails on both is said once.
+                if side == Side::Outbound || self.links.outbound_is_up {
+                    log_trouble(&event);
+                }
+                if let Some(event) = self.links.merge(side, event) {
+                    if matches!(event, Event::Connected { .. }) {
+                        log::info!("connected to the broker");
+                    }
+                    self.hub.handle_event(event, now, &self.clock);
+                }
             }
             Input::Setup(both) => self.hub.handle_setup(both.0, both.1, now, &self.clock),
             Input::Context(context) => self.context = context,
@@ -258,12 +339,14 @@ impl Worker {
         [hub, page, save].into_iter().flatten().min().unwrap_or(SAVE_AFTER_DECISION)
     }
 
-    fn send(&mut self, session: &Session) {
-        if let Some(Err(error)) = self.hub.poll_subscribe().map(|filters| session.subscribe(&filters)) {
+    fn send(&mut self) {
+        if let Some(Err(error)) =
+            self.hub.poll_subscribe().map(|filters| self.links.inbound.subscribe(&filters))
+        {
             log::debug!("not subscribed: {error}");
         }
         while let Some(publish) = self.hub.next_publish() {
-            match session.try_publish(publish.clone()) {
+            match self.links.outbound.try_publish(publish.clone()) {
                 Ok(token) => self.hub.handle_handed(token),
                 Err(Refused::NotConnected | Refused::Full) => return,
                 Err(error @ (Refused::TooLarge { .. } | Refused::BadTopic)) => {
@@ -317,30 +400,25 @@ impl Worker {
         }
     }
 
-    fn finish(mut self, session: Session) -> Result<(), Failure> {
+    fn finish(mut self) -> Result<(), Failure> {
         for publish in self.hub.farewell() {
-            if let Err(error) = session.try_publish(publish) {
+            if let Err(error) = self.links.outbound.try_publish(publish) {
                 log::debug!("no goodbye: {error}");
             }
         }
-        session.close(FAREWELL);
-        self.web.stop();
-        match self.hub.refused() {
-            Some(why) => Err(Failure::run(why)),
-            None => {
-                self.save();
-                Ok(())
-            }
+        let refused = self.hub.refused().map(Failure::run);
+        // One that was refused decided nothing.
+        if refused.is_none() {
+            self.save();
         }
+        self.web.stop();
+        self.links.close();
+        refused.map_or(Ok(()), Err)
     }
 }
 
-fn log_connection(event: &Event) {
+fn log_trouble(event: &Event) {
     match event {
-        Event::Connected { session_present: true } => {
-            log::info!("connected to the broker, which kept the session")
-        }
-        Event::Connected { session_present: false } => log::info!("connected to the broker"),
         Event::Disconnected { why, retry_in } => {
             log::warn!("no connection to the broker: {why}; next attempt in {:.1} s", retry_in.as_secs_f32());
         }
@@ -348,7 +426,7 @@ fn log_connection(event: &Event) {
             let topic = topic.as_deref().unwrap_or("a topic");
             log::warn!("{topic} holds {bytes} bytes and was not read; at most {PAYLOAD_MAX} are");
         }
-        Event::Message { .. } | Event::Acked(_) => {}
+        Event::Connected { .. } | Event::Message { .. } | Event::Acked(_) => {}
     }
 }
 
