@@ -26,13 +26,15 @@ const ZIGBUILD: &str = "0.24.0";
 /// The agent's profile: opt-level z, fat LTO, one codegen unit, panic abort, stripped.
 const PROFILE: &str = "router";
 
-/// Flags of the compiler for every router: static, at a fixed address and without unwind tables, which a program that
-/// aborts on panic never reads. Each makes it smaller.
-const FLAGS: [&str; 4] = [
+/// Flags of the compiler for every router: static, at a fixed address and without unwind tables and the library that
+/// reads them, which a program that aborts on panic never does. Each makes it smaller. The path is from the top of the
+/// sources, where the linker runs: a full one would be part of the bytes.
+const FLAGS: [&str; 5] = [
     "-Clink-self-contained=no",
     "-Crelocation-model=static",
     "-Ctarget-feature=+crt-static",
     "-Cforce-unwind-tables=no",
+    "-Clink-arg=-Wl,-T,src/package/no-unwinding.ld",
 ];
 
 /// Everything needed to compile for routers.
