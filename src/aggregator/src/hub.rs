@@ -103,10 +103,15 @@ impl Hub {
         }
     }
 
-    /// The will of the connection. A connection has one, and the site's status is what others watch; an instance that
-    /// died is found out by its silence.
-    pub fn will(site: &Id) -> Publish {
+    /// The will of the connection that writes: what Home Assistant watches.
+    pub fn site_will(site: &Id) -> Publish {
         Publish { topic: Root::new(site).full(&Topic::Status), payload: OFFLINE.into(), retain: true }
+    }
+
+    /// The will of the connection that reads: what other aggregators watch.
+    pub fn instance_will(site: &Id, instance: &Id) -> Publish {
+        let topic = Root::new(site).full(&Topic::AggregatorStatus(instance.clone()));
+        Publish { topic, payload: OFFLINE.into(), retain: true }
     }
 
     /// Something came from the broker's connection.

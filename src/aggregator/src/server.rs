@@ -69,7 +69,7 @@ enum Input {
 enum Side {
     /// Subscribes.
     Inbound,
-    /// Publishes, and has the will.
+    /// Publishes.
     Outbound,
 }
 
@@ -198,8 +198,8 @@ fn open_page(
 
 fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
     let (suffix, will) = match side {
-        Side::Inbound => ("-in", None),
-        Side::Outbound => ("", Some(Hub::will(&options.site))),
+        Side::Inbound => ("-in", Hub::instance_will(&options.site, instance)),
+        Side::Outbound => ("", Hub::site_will(&options.site)),
     };
     MqttOptions {
         host: options.broker.host.clone(),
@@ -208,7 +208,7 @@ fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
         password: options.broker.password.clone(),
         client_id: format!("whichroom-{}-{instance}{suffix}", options.site),
         keep_alive: Duration::from_secs(20),
-        will,
+        will: Some(will),
         will_delay_s: SESSION_EXPIRY_S,
         packet_max: PAYLOAD_MAX,
         protocol: Protocol::V5OrV4 { session_expiry_s: SESSION_EXPIRY_S },
