@@ -32,14 +32,15 @@ const HELP: &str = "\
 whichroom demo: a simulated home with six access points, four people and five phones; the rest is the real thing.
 
   --seed N          another home, another day (default: 1)
-  --speed X         simulated seconds a second, 1 to 600 (default: 30)
+  --speed X         simulated seconds a second, 1 to 1000 (default: 30)
   --for SECONDS     ends by itself after so many real seconds (default: when interrupted)
   --port N          port of the page on loopback (default: 8737 if it is free, else any)
   --bouncing-phone  one phone goes to and fro between two access points for ten minutes
-  --json            the summary is one JSON object on the last line
+  --json            standard output is the summary alone, as one JSON object; the rest goes to standard error
 ";
 
-const SPEED_MAX: u32 = 600;
+/// Beyond, a stall of this machine would be minutes of simulated silence.
+const SPEED_MAX: u32 = 1000;
 /// How often signals, the end and the truth on the page are looked after.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 
@@ -61,7 +62,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     while let Some(argument) = args.next()? {
         match argument {
             Long("seed") => options.seed = args.value()?.parse()?,
-            Long("speed") => options.speed = args.value()?.parse()?,
+            Long("speed") => options.speed = args.value()?.parse_with(speed)?,
             Long("for") => options.ends_after = Some(seconds(args.value()?.parse()?)?),
             Long("port") => options.port = Some(args.value()?.parse()?),
             Long("bouncing-phone") => options.bouncing_phone = true,
@@ -70,10 +71,17 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if !(1..=SPEED_MAX).contains(&options.speed) {
-        return Err(Failure::usage(format!("--speed {}: from 1 to {SPEED_MAX}", options.speed)));
-    }
     run(&options)
+}
+
+/// Whole numbers are what the clock takes; "60.0" is one.
+fn speed(text: &str) -> Result<u32, String> {
+    let speed = text.parse::<f64>().map(f64::round).unwrap_or(0.0);
+    if !(1.0..=f64::from(SPEED_MAX)).contains(&speed) {
+        return Err(format!("not a number from 1 to {SPEED_MAX}"));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "within the range above")]
+    Ok(speed as u32)
 }
 
 fn seconds(seconds: f64) -> Result<Duration, Failure> {
@@ -96,7 +104,7 @@ fn run(options: &Options) -> Result<(), Failure> {
     let clock = Clock::start_at(morning(&world), options.speed);
     let score = Arc::new(Mutex::new(Score::new(&world)));
     let server = start_server(options, &world, address, &clock, &score)?;
-    crate::print(&headline(options, &server, address))?;
+    narrate(options.json, &headline(options, &server, address))?;
     let fleet = start_fleet(world, address, &clock, &score)?;
     let watched = watch(options, &mut signals, &server, &score);
     lock(&score).close();
@@ -107,6 +115,15 @@ fn run(options: &Options) -> Result<(), Failure> {
     watched.and(stopped)?;
     let summary = lock(&score).summary();
     crate::print(&if options.json { summary.json() } else { summary.to_string() })
+}
+
+/// What is told while it runs: beside the result, where that is for a program.
+fn narrate(json: bool, text: &str) -> Result<(), Failure> {
+    if json {
+        eprint!("{text}");
+        return Ok(());
+    }
+    crate::print(text)
 }
 
 fn plan(options: &Options) -> Plan {
@@ -138,7 +155,7 @@ fn start_server(
     clock: &Clock,
     score: &Arc<Mutex<Score>>,
 ) -> Result<Server, Failure> {
-    let score = Arc::clone(score);
+    let (score, json) = (Arc::clone(score), options.json);
     let observer = move |effect: &Effect, clock: &Clock| {
         let mut score = lock(&score);
         let line = line(effect, clock, &score);
@@ -146,7 +163,7 @@ fn start_server(
         drop(score);
         if let Some(line) = line.filter(|_| counts) {
             // A closed pipe is no failure; anything else shows at the summary.
-            let _ = crate::print(&line);
+            let _ = narrate(json, &line);
         }
     };
     Server::start(ServerOptions {
