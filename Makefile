@@ -6,7 +6,6 @@ CARGO ?= cargo
 
 test: deps binaries
 	$(CARGO) nextest run --workspace --locked --no-fail-fast
-	$(CARGO) test --workspace --doc --locked --quiet
 
 # The end-to-end tests run the real binaries, so these are built first.
 binaries:
