@@ -26,7 +26,7 @@ const WAITING_MAX: usize = 1024;
 const LEASES: &str = "/tmp/dhcp.leases";
 const LEASES_BYTES_MAX: u64 = 256 << 10;
 /// For the broker's acknowledgement of what is under way at the end.
-const CLOSE_WAIT: Duration = Duration::from_secs(1);
+const CLOSE_WAIT: Duration = Duration::from_millis(800);
 /// How long `--once` waits for answers.
 const ONCE_WAIT_MS: u64 = 8_000;
 
