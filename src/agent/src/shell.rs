@@ -25,7 +25,7 @@ const STACK: usize = 128 << 10;
 const WAITING_MAX: usize = 1024;
 const LEASES: &str = "/tmp/dhcp.leases";
 const LEASES_BYTES_MAX: u64 = 256 << 10;
-/// For the broker's acknowledgement of what is under way at the end.
+/// For the broker's acknowledgement of what is under way at the end. A jail is killed after a second.
 const CLOSE_WAIT: Duration = Duration::from_millis(800);
 /// How long `--once` waits for answers.
 const ONCE_WAIT_MS: u64 = 8_000;
