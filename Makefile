@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: test lint deps binaries bench-path bench-ingest footprint minimum-rust
+.PHONY: test lint deps binaries packages sizes test-routers bench-path bench-ingest footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace --locked --no-fail-fast
@@ -13,11 +13,23 @@ binaries:
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features whichroom-tests/routers --locked -- -D warnings
 	shellcheck .ci/run .ci/minimum-rust .ci/deps
 
 deps:
 	.ci/deps
+
+# The agent for every kind of access point, as packages and as a feed, in target/packages.
+packages: deps
+	$(CARGO) run --release --locked --quiet -p whichroom-package -- build
+
+# Bytes of everything that `packages` made: one line a file.
+sizes:
+	@$(CARGO) run --release --locked --quiet -p whichroom-package -- sizes
+
+# Runs the programs that `packages` made, under qemu where they are of another processor.
+test-routers: deps
+	$(CARGO) nextest run -p whichroom-tests --features routers --test routers --locked --no-fail-fast
 
 # Benchmarks print a table and, as their last line, one JSON object.
 bench-path: deps
@@ -31,6 +43,11 @@ bench-ingest:
 footprint: deps
 	$(CARGO) build --profile router --locked -p whichroom-agent
 	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin agent-footprint
+
+# Takes about six minutes: some of what an agent does, it does every five minutes.
+agent-cost: deps
+	$(CARGO) build --profile router --locked -p whichroom-agent
+	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin agent-cost
 
 minimum-rust:
 	.ci/minimum-rust

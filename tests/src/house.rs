@@ -1,10 +1,11 @@
 //! A house of real programs: Mosquitto, an agent on a stand-in ubusd for each access point, and the aggregator.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -90,7 +91,10 @@ pub struct House {
     /// Files of all of them.
     pub directory: Directory,
     login: Option<(String, String)>,
-    agent: Option<PathBuf>,
+    /// Program and what stands before the agent's own arguments.
+    agent: Option<Vec<OsString>>,
+    interval_s: u32,
+    broker: Option<u16>,
 }
 
 impl House {
@@ -106,12 +110,37 @@ impl House {
         let user = login.as_ref().map(|(name, password)| (name.as_str(), password.as_str()));
         let observer = Observer::with_login(mosquitto.port(), &["#"], user);
         let directory = Directory::new();
-        House { observer, aps: BTreeMap::new(), aggregator: None, mosquitto, directory, login, agent: None }
+        House {
+            observer,
+            aps: BTreeMap::new(),
+            aggregator: None,
+            mosquitto,
+            directory,
+            login,
+            agent: None,
+            interval_s: 1,
+            broker: None,
+        }
     }
 
     /// Runs agents as they are built for access points: for benchmarks.
     pub fn use_router_agent(&mut self) {
-        self.agent = Some(router_agent());
+        self.use_agent([router_agent()]);
+    }
+
+    /// Runs agents by this command, such as an emulator's with the agent behind it.
+    pub fn use_agent(&mut self, command: impl IntoIterator<Item = impl Into<OsString>>) {
+        self.agent = Some(command.into_iter().map(Into::into).collect());
+    }
+
+    /// Seconds between two polls of the agents that are started from now on; 1 unless said.
+    pub fn set_interval(&mut self, seconds: u32) {
+        self.interval_s = seconds;
+    }
+
+    /// Agents that are started from now on find the broker at this port of 127.0.0.1, such as a meter's.
+    pub fn reach_broker_at(&mut self, port: u16) {
+        self.broker = Some(port);
     }
 
     /// Adds an access point with a BSS on each band and starts its agent; waits until the agent is subscribed and
@@ -134,21 +163,22 @@ impl House {
 
     /// Starts an access point's agent.
     pub fn start_agent(&mut self, name: &str) {
-        let arguments = self.agent_arguments(name);
+        let mut command = self.agent.clone().unwrap_or_else(|| vec![product("whichroom-agent").into()]);
+        command.extend(self.agent_arguments(name).into_iter().map(OsString::from));
         let log = self.directory.join(&format!("agent-{name}.log"));
-        let program = self.agent.clone().unwrap_or_else(|| product("whichroom-agent"));
-        self.ap(name).agent = Some(Process::start(&program, &arguments, &log));
+        let Some((program, arguments)) = command.split_first() else {
+            panic!("the agent's command is empty")
+        };
+        self.ap(name).agent = Some(Process::start(Path::new(program), arguments, &log));
     }
 
     /// How an agent is started here.
     pub fn agent_arguments(&self, name: &str) -> Vec<String> {
         let socket = self.directory.join(&format!("{name}.sock"));
+        let broker = format!("mqtt://127.0.0.1:{}", self.broker.unwrap_or(self.mosquitto.port()));
         let mut arguments: Vec<String> =
-            ["--broker", &self.mosquitto.url(), "--site", "home", "--name", name]
-                .into_iter()
-                .map(str::to_owned)
-                .collect();
-        arguments.extend(["--interval".to_owned(), "1".to_owned()]);
+            ["--broker", &broker, "--site", "home", "--name", name].into_iter().map(str::to_owned).collect();
+        arguments.extend(["--interval".to_owned(), self.interval_s.to_string()]);
         arguments.extend(["--ubus".to_owned(), socket.display().to_string()]);
         if let Some(file) = self.credentials() {
             arguments.extend(["--credentials".to_owned(), file.display().to_string()]);

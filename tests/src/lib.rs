@@ -4,6 +4,7 @@ pub mod conformance;
 pub mod directory;
 pub mod figures;
 pub mod house;
+pub mod meter;
 pub mod mosquitto;
 pub mod observer;
 pub mod process;

@@ -55,6 +55,12 @@ impl Mosquitto {
         format!("mqtt://127.0.0.1:{}", self.port)
     }
 
+    /// Everything it logged; `log_type all` in the settings' lines makes it name each packet.
+    pub fn log(&self) -> String {
+        let bytes = std::fs::read(self.directory.join("mosquitto.log")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// Ends it in order: with persistence, everything is written.
     pub fn stop(&mut self) {
         if let Some(mut process) = self.process.take() {

@@ -220,14 +220,18 @@ pub fn furnish(ubusd: &Ubusd, bsss: u8, stations: u16, ap: u8) {
     }
     for index in 0..stations {
         let bss = u8::try_from(index % u16::from(bsss.max(1))).unwrap_or(0);
-        let signal_dbm = -40 - i32::from(index % 40);
-        ubusd.place(&ifname(bss), station_mac(ap, index), Station::new(signal_dbm, Instant::now()));
+        ubusd.place(&ifname(bss), station_mac(ap, index), Station::new(signal_dbm(index), Instant::now()));
     }
 }
 
 /// Interface of a furnished BSS.
 pub fn ifname(bss: u8) -> String {
     format!("phy{}-ap{}", bss % 2, bss / 2)
+}
+
+/// Signal of a furnished station at the start.
+pub fn signal_dbm(index: u16) -> i32 {
+    -40 - i32::from(index % 40)
 }
 
 /// Address of a furnished station.
