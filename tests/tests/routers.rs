@@ -47,7 +47,7 @@ fn no_target_is_left_out() {
 }
 
 fn works(name: &str) {
-    let target = targets::find(name).expect("a target of this name");
+    let Some(target) = targets::find(name) else { panic!("there is no target {name}") };
     let command = command(target);
     says_its_version(&command);
     looks_once(&command);
@@ -74,13 +74,13 @@ fn emulator(program: &str) -> String {
 }
 
 fn output_of(command: &[OsString], arguments: &[&str]) -> String {
-    let (program, before) = command.split_first().expect("a program");
+    let Some((program, before)) = command.split_first() else { panic!("the command is empty") };
     let arguments: Vec<OsString> =
         before.iter().cloned().chain(arguments.iter().map(OsString::from)).collect();
     let output = run(Path::new(program), &arguments);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{program:?} {arguments:?}: {errors}");
-    String::from_utf8(output.stdout).expect("UTF-8")
+    String::from_utf8(output.stdout).unwrap_or_else(|error| panic!("{program:?} {arguments:?}: {error}"))
 }
 
 fn says_its_version(command: &[OsString]) {
@@ -130,7 +130,7 @@ fn lives_through_a_session(command: &[OsString]) {
     house.bus("kitchen").join(BSS_2, BEN, -60);
     wait_authorized(&house, mark, BEN);
 
-    let mut agent = house.ap("kitchen").agent.take().expect("an agent");
+    let Some(mut agent) = house.ap("kitchen").agent.take() else { panic!("no agent") };
     assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
     assert!(!agent.log().contains("panicked"), "{}", agent.log());
     let late = Observer::start(house.mosquitto.port(), &[&topic("ap/kitchen/status")]);
