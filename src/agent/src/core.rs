@@ -433,7 +433,7 @@ impl Core {
                 if self.table.is_handshaking(bssid, now_ms) {
                     self.collector.poll_soon(bssid, now_ms + HANDSHAKE_POLL_MS);
                 }
-                if self.table.is_in_doubt(bssid, now_ms) {
+                if self.table.is_in_doubt(bssid) {
                     self.collector.assoclist_soon(bssid, now_ms);
                 }
             }

@@ -388,6 +388,48 @@ fn a_hanging_rpcd_holds_up_nothing_else() {
     assert!(asked <= 4, "asked {asked} times in two minutes");
 }
 
+/// On a router with three BSSs: at most 2,200 calls to hostapd and 600 to rpcd.
+#[test]
+fn an_hour_asks_little_of_hostapd_and_rpcd() {
+    let mut agent = Agent::new();
+    agent.router.add("iwinfo");
+    agent.router.add("luci-rpc");
+    agent.router.answers("iwinfo:phy0-ap0", "info", Answer::json("{}"));
+    let list = Answer::json(include_str!("fixtures/assoclist-19.07.json"));
+    agent.router.answers("iwinfo:phy0-ap0", "assoclist", list);
+    agent.router.answers(BSS, "get_clients", clients(&[(PHONE, -54, 10)]));
+    agent.run_for(60_000);
+    agent.router.calls.clear();
+    for packets in 0..240 {
+        // Silent for longer than a poll again and again.
+        agent.router.answers(BSS, "get_clients", clients(&[(PHONE, -54, packets)]));
+        agent.run_for(15_000);
+    }
+    let count = |wished: &str| agent.router.calls.iter().filter(|(path, _)| path == wished).count();
+    let (hostapd, iwinfo, luci) = (count(BSS), count("iwinfo"), count("luci-rpc"));
+    assert!((720..=2_200 / 3).contains(&hostapd), "{hostapd} calls to hostapd");
+    assert!((100..=480 / 3).contains(&iwinfo) && luci <= 120, "{iwinfo} and {luci} calls to rpcd");
+}
+
+/// A BSS on a channel where radar was heard serves nobody for a while, and nothing notifies of that.
+#[test]
+fn a_bss_that_lost_its_stations_is_asked_why_and_then_for_its_return() {
+    let status = |word: &str| Answer::Data(blobmsg(&json!({"status": word, "bssid": BSSID, "freq": 5260})));
+    let said = |agent: &Agent| agent.radios()[0].status.clone();
+    let mut agent = Agent::new();
+    agent.router.answers(BSS, "get_status", status("ENABLED"));
+    agent.router.answers(BSS, "get_clients", clients(&[(PHONE, -54, 10)]));
+    agent.run_for(400_000);
+    assert_eq!(said(&agent).as_deref(), Some("ENABLED"));
+    agent.router.answers(BSS, "get_status", status("DFS"));
+    agent.router.answers(BSS, "get_clients", clients(&[]));
+    agent.run_for(6_000);
+    assert_eq!(said(&agent).as_deref(), Some("DFS"));
+    agent.router.answers(BSS, "get_status", status("ENABLED"));
+    agent.run_for(31_000);
+    assert_eq!(said(&agent).as_deref(), Some("ENABLED"));
+}
+
 #[test]
 fn psk_leak_only_what_is_needed_is_asked() {
     let mut agent = Agent::new();

@@ -8,8 +8,9 @@ use crate::sorted::Sorted;
 
 /// Stations kept; their table fits the largest message.
 pub(crate) const STATIONS_MAX: usize = 1024;
-/// A silence is news when it passes one of these.
-const SILENCE_STEPS_MS: [u64; 6] = [10_000, 20_000, 30_000, 60_000, 120_000, 300_000];
+/// A silence is news when it passes one of these. A phone in a pocket is silent for ten or twenty seconds all the time,
+/// and the table tells that soon enough.
+const SILENCE_STEPS_MS: [u64; 4] = [30_000, 60_000, 120_000, 300_000];
 /// A signal is news when it moved this much.
 const SIGNAL_STEP_DB: u8 = 2;
 /// After an association the key handshake takes this long at most; until then polls look for its end.
@@ -36,8 +37,6 @@ struct Entry {
     leaving: bool,
     /// Its BSS went and came back without it, and until then it may follow.
     awaited_until_ms: Option<u64>,
-    /// `iwinfo` was asked about the silence it is in.
-    silence_confirmed: bool,
     told_signal_dbm: Option<i8>,
     told_step: usize,
 }
@@ -66,7 +65,6 @@ impl Entry {
             since_ms: now_ms,
             leaving: false,
             awaited_until_ms: None,
-            silence_confirmed: false,
             told_signal_dbm: None,
             told_step: 0,
         }
@@ -87,7 +85,6 @@ impl Entry {
             self.rx_packets.is_some() && client.rx_packets.is_some() && self.rx_packets != client.rx_packets;
         if moved {
             self.active_ms = Some(signed(now_ms));
-            self.silence_confirmed = false;
         }
         self.signal_dbm = client.signal_dbm.or(self.signal_dbm);
         self.rx_packets = client.rx_packets.or(self.rx_packets);
@@ -104,7 +101,6 @@ impl Entry {
         self.rx_bytes = self.rx_bytes.or(other.rx_bytes);
         if let Some(inactive_ms) = other.inactive_ms {
             self.active_ms = Some(signed(now_ms).saturating_sub(signed(inactive_ms)));
-            self.silence_confirmed = true;
         }
         if let Some(connected_s) = other.connected_s {
             self.connected_ms = Some(signed(now_ms).saturating_sub(signed(connected_s.saturating_mul(1000))));
@@ -310,14 +306,11 @@ impl Table {
         self.entries.iter().any(|(key, entry)| key.0 == bssid && young(entry))
     }
 
-    /// Whether the counters of a station of this BSS stand still and `iwinfo` should say since when.
-    pub(crate) fn is_in_doubt(&self, bssid: Mac, now_ms: u64) -> bool {
-        let doubtful = |entry: &Entry| {
-            entry.authorized
-                && !entry.silence_confirmed
-                && entry.inactive_ms(now_ms).is_none_or(|silence| silence >= SILENCE_STEPS_MS[0])
-        };
-        self.entries.iter().any(|(key, entry)| key.0 == bssid && doubtful(entry))
+    /// Whether there is a station of this BSS of which only `iwinfo` can say since when it is silent.
+    pub(crate) fn is_in_doubt(&self, bssid: Mac) -> bool {
+        self.entries
+            .iter()
+            .any(|(key, entry)| key.0 == bssid && entry.authorized && entry.active_ms.is_none())
     }
 
     /// Whether stations were added, removed, or gained or lost their authorisation since the last call.
@@ -458,9 +451,9 @@ mod tests {
     fn silence_before_the_start_is_known_from_the_driver_only() {
         let mut table = polled();
         assert_eq!(table.stations(4_000)[0].inactive_ms, None);
-        assert!(table.is_in_doubt(BSS, 4_000));
+        assert!(table.is_in_doubt(BSS));
         assert_eq!(table.handle_assoclist(BSS, &[associated(-50, 70_000)], 5_000).len(), 1);
-        assert!(!table.is_in_doubt(BSS, 60_000));
+        assert!(!table.is_in_doubt(BSS));
         let station = &table.stations(6_000)[0];
         assert_eq!((station.inactive_ms, station.connected_s), (Some(71_000), Some(101)));
     }

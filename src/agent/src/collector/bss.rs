@@ -4,8 +4,13 @@ use whichroom_wire::{Mac, Radio};
 
 use super::parse::{BssStatus, Info};
 
-/// `get_status` is cheap, but nothing in it is urgent: notifications tell of channel switches.
-const STATUS_EVERY_MS: u64 = 30_000;
+/// hostapd is busy with stations, and little of `get_status` changes: notifications tell of channel switches, and a BSS
+/// that stops to serve loses its stations.
+const STATUS_EVERY_MS: u64 = 300_000;
+/// While it does not serve, it is asked more often for the end of that.
+const STATUS_DOWN_EVERY_MS: u64 = 30_000;
+/// Between two looks at why a BSS lost its stations.
+const STATUS_GAP_MS: u64 = 5_000;
 /// Transmit power, noise and width hardly change, and rpcd is shared with LuCI.
 const INFO_EVERY_MS: u64 = 300_000;
 /// Polls that may fail before the BSS counts as silent.
@@ -75,6 +80,8 @@ pub(super) struct Bss {
     pub(super) gone_ms: Option<u64>,
     /// There was a poll since it came up.
     pub(super) polled: bool,
+    /// The last poll listed stations.
+    occupied: bool,
     failures: u32,
     /// What is wrong with it, in words.
     pub(super) problem: Option<String>,
@@ -101,6 +108,7 @@ impl Bss {
             subscribed: false,
             gone_ms: None,
             polled: false,
+            occupied: false,
             failures: 0,
             problem: None,
             flaws: 0,
@@ -122,6 +130,7 @@ impl Bss {
         self.subscribed = false;
         self.gone_ms = None;
         self.polled = false;
+        self.occupied = false;
         self.failures = 0;
         self.problem = None;
         self.ask_clients.restart(now_ms);
@@ -164,6 +173,21 @@ impl Bss {
     /// It was asked for its stations and answered, or failed to.
     pub(super) fn is_settled(&self) -> bool {
         self.id.is_none() || self.polled || self.failures > 0
+    }
+
+    /// hostapd said its state, or did not.
+    pub(super) fn status_answered(&mut self, was_said: bool, now_ms: u64) {
+        self.ask_status.answered();
+        if !was_said || self.status.status.as_deref() != Some("ENABLED") {
+            self.ask_status.hasten(now_ms + STATUS_DOWN_EVERY_MS, 0);
+        }
+    }
+
+    /// A poll listed stations or none. The last one may have gone because the BSS did.
+    pub(super) fn listed(&mut self, any: bool, now_ms: u64) {
+        if std::mem::replace(&mut self.occupied, any) && !any {
+            self.ask_status.hasten(now_ms, STATUS_GAP_MS);
+        }
     }
 
     pub(super) fn poll_soon(&mut self, at_ms: u64) {

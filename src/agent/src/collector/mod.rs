@@ -36,7 +36,8 @@ const GIVE_UP_MS: u64 = 60_000;
 const LOOKUP_SOON_MS: u64 = 10_000;
 /// How long a BSS that vanished is waited for.
 const GRACE_MS: u64 = 30_000;
-const IWINFO_EVERY_MS: u64 = 20_000;
+/// Three BSSs, and the leases of a router, then make fewer than 600 calls an hour.
+const IWINFO_EVERY_MS: u64 = 25_000;
 /// rpcd has one thread, which LuCI needs too.
 const IWINFO_GAP_MS: u64 = 5_000;
 

@@ -107,14 +107,17 @@ impl Collector {
     pub(super) fn handle_status(&mut self, id: u32, result: Result<Reply, Failure>, now_ms: u64) {
         self.touched = true;
         let Some((path, bss)) = self.by_id(id) else { return };
-        bss.ask_status.answered();
+        let before = bss.bssid();
         let data = match result {
             Ok(Reply::Data(data)) => data,
-            Ok(_) => return,
-            Err(failure) => return log::debug!("{path}: get_status: {failure}"),
+            Ok(_) => return bss.status_answered(false, now_ms),
+            Err(failure) => {
+                bss.status_answered(false, now_ms);
+                return log::debug!("{path}: get_status: {failure}");
+            }
         };
-        let before = bss.bssid();
         bss.status = parse::status(data.elements());
+        bss.status_answered(true, now_ms);
         if before.is_none() {
             // Stations that were asked for meanwhile could not be told apart.
             bss.poll_soon(now_ms);
@@ -156,6 +159,7 @@ impl Collector {
         bss.answered = true;
         bss.flaws = clients.flaws;
         bss.rrm_seen |= clients.clients.iter().any(|client| client.rrm.is_some_and(|octet| octet != 0));
+        bss.listed(!clients.clients.is_empty(), now_ms);
         let Some(bssid) = bss.bssid() else { return };
         let quiet = !std::mem::replace(&mut bss.polled, true);
         self.observations.push_back(Observation::Clients { bssid, clients: clients.clients, quiet });
