@@ -179,6 +179,13 @@ fn shellcheck_has_nothing_to_say() {
     let scripts = [
         "files/ap/etc/init.d/whichroom-agent",
         "files/ap/etc/uci-defaults/95-whichroom-agent",
+        "src/aggregator/src/web/assets/install.sh",
+        "tests/fixtures/openwrt/bin/manager",
+        "tests/fixtures/openwrt/bin/pidof",
+        "tests/fixtures/openwrt/bin/record",
+        "tests/fixtures/openwrt/bin/service",
+        "tests/fixtures/openwrt/bin/uci",
+        "tests/fixtures/openwrt/bin/wget",
         "tests/fixtures/openwrt/etc/rc.common",
         "tests/fixtures/openwrt/lib/functions.sh",
         "tests/fixtures/openwrt/lib/functions/network.sh",

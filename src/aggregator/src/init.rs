@@ -3,15 +3,17 @@
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 use whichroom_wire::{Id, Mac};
 
 use crate::Failure;
-use crate::config::{self, default_site};
+use crate::config::{self, FEED_LISTEN, default_site};
+use crate::install::{self, lan_address};
 use crate::state::random_hex;
+use crate::web::feed;
 
 const HELP: &str = "\
 whichroom init: writes whichroom.toml. Asks, unless the broker is given by flags.
@@ -23,6 +25,8 @@ whichroom init: writes whichroom.toml. Asks, unless the broker is given by flags
     --listen ADDRESS:PORT      where (default 0.0.0.0:1883)
   --ap ID[=ROOM][,exit]        an access point, its room, and whether people leave past it; repeatable
   --person NAME[=MAC,...]      a person and their phones' MAC addresses; repeatable
+  --feed DIR                   serve this feed of whichroom-package build, and print one line for each access point
+    --feed-listen ADDRESS:PORT where (default 0.0.0.0:8738)
   --site ID                    the site in the topics (default home)
   --config FILE                file to write (default whichroom.toml)
   --force                      replace the file if there is one
@@ -36,6 +40,7 @@ struct Answers {
     broker: Broker,
     access_points: Vec<ApAnswer>,
     people: Vec<(String, Vec<Mac>)>,
+    feed: Option<config::Feed>,
 }
 
 enum Broker {
@@ -59,6 +64,8 @@ struct Flags {
     listen: Option<SocketAddr>,
     access_points: Vec<ApAnswer>,
     people: Vec<(String, Vec<Mac>)>,
+    feed: Option<PathBuf>,
+    feed_listen: Option<SocketAddr>,
     site: Option<Id>,
     config: Option<PathBuf>,
     force: bool,
@@ -76,6 +83,10 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("listen") => flags.listen = Some(args.value()?.parse_with(config::socket_address)?),
             Long("ap") => flags.access_points.push(args.value()?.parse_with(ap_answer)?),
             Long("person") => flags.people.push(args.value()?.parse_with(person_answer)?),
+            Long("feed") => flags.feed = Some(args.value()?.into()),
+            Long("feed-listen") => {
+                flags.feed_listen = Some(args.value()?.parse_with(config::socket_address)?);
+            }
             Long("site") => flags.site = Some(args.value()?.parse()?),
             Long("config") => flags.config = Some(args.value()?.into()),
             Long("force") => flags.force = true,
@@ -90,11 +101,27 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             file.display()
         )));
     }
-    let answers = answers(flags)?;
+    let feed = feed_answer(flags.feed.take(), flags.feed_listen)?;
+    let answers = Answers { feed, ..answers(flags)? };
     let text = render(&answers);
     write_private(&file, &text)
         .map_err(|error| Failure::run(format!("{} cannot be written: {error}", file.display())))?;
     crate::print(&format!("wrote {}\n\n{}", file.display(), next_steps(&answers, &file, lan_address())))
+}
+
+/// The feed by its full path, as the file may lie elsewhere.
+fn feed_answer(folder: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<Option<config::Feed>, Failure> {
+    let Some(folder) = folder else {
+        return match listen {
+            Some(_) => Err(Failure::usage("--feed-listen is there without --feed")),
+            None => Ok(None),
+        };
+    };
+    feed::check(&folder).map_err(|why| Failure::usage(format!("--feed: {why}")))?;
+    let folder = folder
+        .canonicalize()
+        .map_err(|error| Failure::usage(format!("--feed {}: {error}", folder.display())))?;
+    Ok(Some(config::Feed { folder, listen: listen.unwrap_or(FEED_LISTEN) }))
 }
 
 fn answers(flags: Flags) -> Result<Answers, Failure> {
@@ -120,7 +147,7 @@ fn answers(flags: Flags) -> Result<Answers, Failure> {
         ));
     }
     let site = flags.site.unwrap_or_else(default_site);
-    Ok(Answers { site, broker, access_points: flags.access_points, people: flags.people })
+    Ok(Answers { site, broker, access_points: flags.access_points, people: flags.people, feed: None })
 }
 
 /// The embedded broker at an address that is free now; a taken port is better said here than after the file is written.
@@ -196,7 +223,7 @@ fn ask(input: &mut impl BufRead) -> Result<Answers, Failure> {
         ));
     }
     let people = several(input, "person, as Name=aa:bb:cc:dd:ee:ff (empty: no more)", person_answer)?;
-    Ok(Answers { site: default_site(), broker, access_points, people })
+    Ok(Answers { site: default_site(), broker, access_points, people, feed: None })
 }
 
 fn several<T>(
@@ -263,6 +290,14 @@ fn render(answers: &Answers) -> String {
             );
         }
     }
+    if let Some(feed) = &answers.feed {
+        let folder = quoted(&feed.folder.display().to_string());
+        let _ = writeln!(
+            text,
+            "# What access points install their agent from. Public: packages, keys and the installer.\n[feed]\nfolder = {folder}\nlisten = \"{}\"\n",
+            feed.listen
+        );
+    }
     if answers.access_points.is_empty() {
         text.push_str("# Access points appear by themselves; name them to give them rooms.\n# [[ap]]\n# id = \"kitchen\"\n# room = \"Kitchen\"\n# exit = false        # true: people leave home past it\n\n");
     }
@@ -317,8 +352,19 @@ fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> String {
             "\nHome Assistant: add the MQTT integration with broker {url},\nuser homeassistant, password {home_assistant_password}\n"
         );
     }
+    let feed = answers.feed.as_ref().map(|feed| install::feed_url(feed.listen, address));
+    let lines = |name: &str, credentials: Option<(&str, &str)>| match &feed {
+        Some(feed) => {
+            // What is not known yet is asked for.
+            let user = credentials
+                .map(|(user, password)| (user, Some(password).filter(|password| *password != "PASSWORD")));
+            let line = install::line(feed, &url, &answers.site, name, user);
+            format!("\nOn the access point \"{name}\", now and after each upgrade of OpenWrt:\n\n  {line}\n")
+        }
+        None => agent_lines(&url, &answers.site, name, credentials),
+    };
     if answers.access_points.is_empty() {
-        text.push_str(&agent_lines(&url, &answers.site, "kitchen", Some(("USER", "PASSWORD"))));
+        text.push_str(&lines("kitchen", Some(("USER", "PASSWORD"))));
     }
     for ap in &answers.access_points {
         let user = format!("ap-{}", ap.id);
@@ -327,7 +373,7 @@ fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> String {
             Broker::External { username: Some(username), .. } => Some((username.as_str(), "PASSWORD")),
             Broker::External { username: None, .. } => None,
         };
-        text.push_str(&agent_lines(&url, &answers.site, ap.id.as_str(), credentials));
+        text.push_str(&lines(ap.id.as_str(), credentials));
     }
     text
 }
@@ -357,15 +403,6 @@ fn write_private(file: &Path, text: &str) -> io::Result<()> {
     handle.sync_all()
 }
 
-/// The address others reach this machine by: the one it would use to talk to them. No packet is sent.
-fn lan_address() -> IpAddr {
-    let probe = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    });
-    probe.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -382,6 +419,7 @@ mod tests {
                 person_answer("Ada=AA:bb:cc:dd:ee:01,aa:bb:cc:dd:ee:02").unwrap(),
                 person_answer("Bo").unwrap(),
             ],
+            feed: None,
         }
     }
 
@@ -414,6 +452,30 @@ mod tests {
         assert!(text.contains("whichroom-agent --broker mqtt://192.0.2.7:1883 --site home --name garden --credentials /etc/whichroom.credentials"), "{text}");
         assert!(text.contains(&answers.access_points[0].password));
         assert_ne!(answers.access_points[0].password, answers.access_points[1].password);
+    }
+
+    #[test]
+    fn with_a_feed_one_line_is_all() {
+        let embedded = Broker::Embedded { listen: DEFAULT_LISTEN, home_assistant_password: "x".to_owned() };
+        let feed = config::Feed { folder: PathBuf::from("/srv/feed"), listen: FEED_LISTEN };
+        let answers = Answers { feed: Some(feed), ..answers_with(embedded) };
+        let text = next_steps(&answers, Path::new("whichroom.toml"), "192.0.2.7".parse().unwrap());
+        let password = &answers.access_points[1].password;
+        let line = format!(
+            "  wget -qO- http://192.0.2.7:8738/feed/install.sh | WHICHROOM_PASSWORD={password} sh -s -- --broker \
+             mqtt://192.0.2.7:1883 --site home --name garden --user ap-garden\n"
+        );
+        assert!(text.contains(&line), "{text}");
+        assert!(!text.contains("--once"), "{text}");
+        assert!(render(&answers).contains("[feed]\nfolder = \"/srv/feed\"\nlisten = \"0.0.0.0:8738\"\n"));
+
+        let external = Broker::External {
+            url: "mqtt://h".to_owned(),
+            username: Some("me".to_owned()),
+            password_file: None,
+        };
+        let text = next_steps(&Answers { broker: external, ..answers }, Path::new("f"), lan_address());
+        assert!(text.contains("--user me\n") && !text.contains("WHICHROOM_PASSWORD"), "it asks: {text}");
     }
 
     #[test]

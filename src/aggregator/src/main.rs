@@ -9,6 +9,7 @@ mod demo;
 mod home_assistant;
 mod hub;
 mod init;
+mod install;
 mod run;
 mod server;
 mod state;

@@ -13,11 +13,12 @@ use whichroom_wire::{Id, Root};
 
 use crate::Failure;
 use crate::clock::Clock;
-use crate::config::{self, BrokerChoice, EmbeddedBroker, EmbeddedUser, ExternalBroker, Loaded};
+use crate::config::{self, BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, Loaded};
 use crate::init::agent_lines;
+use crate::install::{Install, lan_address};
 use crate::server::{Options, Server};
 use crate::state::{self, StateFile};
-use crate::web::PageContext;
+use crate::web::{self, PageContext, WebServer};
 
 const RUN_HELP: &str = "\
 whichroom run: decides who is home and in which room, and serves the page.
@@ -103,10 +104,14 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         }
     };
     let url = format!("mqtt://{}:{}", broker.host, broker.port);
-    let server = start_server(&loaded, broker, state, &url)?;
+    let feed = start_feed(&loaded.config)?;
+    let context =
+        Context { url: url.clone(), broker_port: broker.port, feed: feed.as_ref().map(WebServer::address) };
+    let server = start_server(&loaded, broker, state, context.of(&loaded.config))?;
     log::info!("page http://{}/", server.page());
     say_next_step(&loaded, &url);
-    let result = watch(signals, server, named.as_deref());
+    let result = watch(signals, server, named.as_deref(), &context);
+    drop(feed);
     if let Some(embedded) = embedded {
         embedded.stop();
     }
@@ -117,7 +122,7 @@ fn start_server(
     loaded: &Loaded,
     broker: ExternalBroker,
     state: StateFile,
-    url: &str,
+    context: PageContext,
 ) -> Result<Server, Failure> {
     let config = &loaded.config;
     Server::start(Options {
@@ -129,9 +134,56 @@ fn start_server(
         hosts: config.web.hosts.clone(),
         state: Some(state),
         clock: Clock::start(),
-        context: PageContext::new(config.site.clone(), agent_lines(url, &config.site, "kitchen", None)),
+        context,
         observer: None,
     })
+}
+
+/// What the page says beside the decisions, as far as only a restart changes it.
+struct Context {
+    /// Of the broker, as this machine reaches it.
+    url: String,
+    broker_port: u16,
+    /// Where the feed listens, if there is one.
+    feed: Option<SocketAddr>,
+}
+
+impl Context {
+    fn of(&self, config: &Config) -> PageContext {
+        let site = config.site.clone();
+        let (Some(address), Some(feed)) = (self.feed, &config.feed) else {
+            let lines = agent_lines(&self.url, &site, "kitchen", None);
+            return PageContext::new(site, lines);
+        };
+        let install = Install::new(config, self.broker_port, address, lan_address());
+        let mut context = PageContext::new(site, first_lines(&install, config));
+        context.install = Some(install);
+        if let Some(version) = web::feed::newest(&feed.folder) {
+            context.agent_version = version;
+        }
+        context
+    }
+}
+
+/// The lines of the configured access points, or of one that may be there.
+fn first_lines(install: &Install, config: &Config) -> String {
+    let configured = config.setup.access_points.iter().map(|ap| &ap.id);
+    let mut lines: Vec<String> =
+        configured.map(|ap| format!("On the access point \"{ap}\":\n\n  {}\n", install.line(ap))).collect();
+    if lines.is_empty()
+        && let Ok(kitchen) = "kitchen".parse()
+    {
+        lines.push(format!("On each access point, with its own name:\n\n  {}\n", install.line(&kitchen)));
+    }
+    lines.join("\n")
+}
+
+fn start_feed(config: &Config) -> Result<Option<WebServer>, Failure> {
+    let Some(feed) = &config.feed else { return Ok(None) };
+    let server = web::feed::start(feed.listen, feed.folder.clone())
+        .map_err(|error| Failure::run(format!("the feed: {error}")))?;
+    log::info!("feed http://{}/feed/ from {}", server.address(), feed.folder.display());
+    Ok(Some(server))
 }
 
 fn log_remarks(loaded: &Loaded) {
@@ -153,14 +205,19 @@ fn say_next_step(loaded: &Loaded, url: &str) {
 }
 
 /// Until a signal ends it, or it ends by itself.
-fn watch(mut signals: Signals, server: Server, named: Option<&std::path::Path>) -> Result<(), Failure> {
+fn watch(
+    mut signals: Signals,
+    server: Server,
+    named: Option<&std::path::Path>,
+    context: &Context,
+) -> Result<(), Failure> {
     loop {
         for signal in signals.pending() {
             if signal != SIGHUP {
                 log::info!("stopping");
                 return server.stop();
             }
-            reload(&server, named);
+            reload(&server, named, context);
         }
         if server.is_finished() {
             return server.stop();
@@ -169,11 +226,14 @@ fn watch(mut signals: Signals, server: Server, named: Option<&std::path::Path>) 
     }
 }
 
-fn reload(server: &Server, named: Option<&std::path::Path>) {
+fn reload(server: &Server, named: Option<&std::path::Path>, context: &Context) {
     match config::load(named) {
         Ok(loaded) => {
             log_remarks(&loaded);
-            log::info!("configuration read again; another site, broker or page address needs a restart");
+            log::info!(
+                "configuration read again; another site, broker, feed or page address needs a restart"
+            );
+            server.set_context(context.of(&loaded.config));
             server.reload(loaded.config.setup, loaded.config.home_assistant);
         }
         Err(error) => log::error!("the configuration is left as it was:\n{error}"),

@@ -5,7 +5,7 @@ mod read;
 mod walk;
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use whichroom_mqtt::Secret;
@@ -33,6 +33,8 @@ pub struct Config {
     pub home_assistant: HomeAssistant,
     /// The page.
     pub web: Web,
+    /// What access points install their agent from; nothing is served if none is given.
+    pub feed: Option<Feed>,
 }
 
 /// Which broker the aggregator and the agents use.
@@ -97,6 +99,18 @@ pub struct Web {
     pub hosts: Vec<String>,
 }
 
+/// What access points install their agent from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feed {
+    /// The folder that `whichroom-package build` wrote.
+    pub folder: PathBuf,
+    /// Where access points reach it. It has no sign-in: packages are public and signed.
+    pub listen: SocketAddr,
+}
+
+/// Where the feed listens unless the configuration says otherwise.
+pub const FEED_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 8738);
+
 impl Config {
     /// What runs where there is no file: loopback, embedded broker, rooms named after access points.
     pub fn without_file() -> Config {
@@ -106,6 +120,7 @@ impl Config {
             setup: Setup::default(),
             home_assistant: HomeAssistant::default(),
             web: Web { listen: None, hosts: Vec::new() },
+            feed: None,
         }
     }
 }

@@ -12,10 +12,12 @@ use whichroom_presence::setup::{
 };
 use whichroom_wire::{Id, Mac};
 
+use crate::web::feed;
+
 use super::walk::{At, Section, Walk, nearest};
 use super::{
-    BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, HomeAssistant, Remark, Web,
-    default_site,
+    BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, FEED_LISTEN, Feed, HomeAssistant,
+    Remark, Web, default_site,
 };
 
 /// Environment variable with the password for `[mqtt] url`.
@@ -58,8 +60,19 @@ type RoomWish = Option<At<String>>;
 
 impl Reader<'_> {
     fn config(&mut self, root: &Section<'_>) -> Config {
-        let sections =
-            ["site", "mqtt", "ap", "room", "person", "device", "ssid", "home_assistant", "web", "timing"];
+        let sections = [
+            "site",
+            "mqtt",
+            "ap",
+            "room",
+            "person",
+            "device",
+            "ssid",
+            "home_assistant",
+            "web",
+            "feed",
+            "timing",
+        ];
         self.walk.only(root, &sections);
         let rooms = self.rooms(root);
         let mut setup = Setup {
@@ -71,9 +84,11 @@ impl Reader<'_> {
             timing: self.timing(root),
         };
         self.access_points(root, &mut setup);
+        let broker = self.broker(root, &setup);
         Config {
             site: self.site(root),
-            broker: self.broker(root, &setup),
+            feed: self.feed(root, &broker),
+            broker,
             setup,
             home_assistant: self.home_assistant(root),
             web: self.web(root),
@@ -402,6 +417,28 @@ impl Reader<'_> {
         Web { listen: listen.map(|listen| listen.value), hosts }
     }
 
+    fn feed(&mut self, root: &Section<'_>, broker: &BrokerChoice) -> Option<Feed> {
+        let section = self.walk.table(root, "feed")?;
+        self.walk.only(&section, &["folder", "listen"]);
+        let listen = self.walk.parsed(&section, "listen", socket_address);
+        let listen = listen.map_or(FEED_LISTEN, |listen| listen.value);
+        let folder = self.required(&section, "folder")?;
+        let path = self.directory.join(&folder.value);
+        if let Err(why) = feed::check(&path) {
+            self.walk.mistake(&folder.span, why.to_string());
+        }
+        let is_out_of_reach = match broker {
+            BrokerChoice::Embedded(broker) => broker.listen.is_none_or(|listen| listen.ip().is_loopback()),
+            BrokerChoice::External(_) => false,
+        };
+        if is_out_of_reach && !listen.ip().is_loopback() {
+            let text = "access points can install their agent, and it cannot connect: the embedded broker is on \
+                        loopback; open it with mqtt.listen and [[mqtt.user]], or run whichroom init";
+            self.walk.suspicious(&section.span, text);
+        }
+        Some(Feed { folder: path, listen })
+    }
+
     fn timing(&mut self, root: &Section<'_>) -> Timing {
         let mut timing = Timing::default();
         let Some(section) = self.walk.table(root, "timing") else { return timing };
@@ -686,6 +723,7 @@ kind = "guest"
         for (text, part) in [
             ("[timing]\nexit_s = 0", "timing.exit_s must be from 1 to 604800"),
             ("[timing]\nexit_s = 1.5", "must be a whole number, not float"),
+            ("[feed]\nlisten = \"127.0.0.1:1\"", "folder"),
             ("[web]\nlisten = \"0.0.0.0:80\"", "no sign-in"),
             ("[mqtt]\nlisten = \"0.0.0.0:1883\"", "needs users"),
             ("[mqtt]\nurl = \"http://x\"", "http:// is no broker's scheme"),
@@ -702,6 +740,14 @@ kind = "guest"
             let remarks = remarks(text).join("\n");
             assert!(remarks.contains(part), "{text}\n{remarks}");
         }
+    }
+
+    #[test]
+    fn a_folder_that_is_no_feed_is_a_mistake_and_a_broker_out_of_reach_is_suspicious() {
+        let remarks = remarks("[feed]\nfolder = \"nowhere\"\n");
+        assert!(remarks[0].starts_with("f:1:1: warning: access points can install"), "{remarks:?}");
+        assert!(remarks[1].starts_with("f:2:10: error: /nonexistent/nowhere is no feed"), "{remarks:?}");
+        assert!(config("[web]\n").feed.is_none(), "nothing is served unless told");
     }
 
     #[test]

@@ -223,7 +223,7 @@ fn watch(
 
 fn context(options: &Options, truth: BTreeMap<Id, String>) -> PageContext {
     let simulation = Some(Simulation { speed: options.speed, truth });
-    PageContext { site: default_site(), next_step: String::new(), simulation }
+    PageContext { simulation, ..PageContext::new(default_site(), "") }
 }
 
 /// A panic in one thread is reported by itself; the figures are as good as before it.

@@ -190,8 +190,6 @@ pub fn view() -> View {
 
 /// Of a real home.
 pub fn context() -> PageContext {
-    PageContext::new(
-        id("home"),
-        "whichroom-agent --broker mqtt://192.168.1.2:1883 --site home --name kitchen\n",
-    )
+    let next_step = "whichroom-agent --broker mqtt://192.168.1.2:1883 --site home --name kitchen\n";
+    PageContext { agent_version: "0.1.0".to_owned(), ..PageContext::new(id("home"), next_step) }
 }

@@ -4,7 +4,9 @@
 //! It has no sign-in, so it trusts nobody: only known Host headers, only GET, small headers, few connections, a
 //! content security policy without inline anything, and nothing that is loaded from elsewhere.
 
+pub mod feed;
 mod hosts;
+mod outdated;
 mod page;
 
 pub use page::{PageContext, Simulation, page_json};
@@ -29,7 +31,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use hosts::Hosts;
 
@@ -58,16 +60,31 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A running page. Dropping it stops it.
+/// What is served at an address.
+#[derive(Clone, Copy)]
+struct Service {
+    /// In the log, and of the thread.
+    name: &'static str,
+    /// The section of the configuration with its `listen`.
+    section: &'static str,
+    /// A connection is open for at most this long.
+    connection_max: Option<Duration>,
+}
+
+const PAGE_SERVICE: Service = Service { name: "page", section: "web", connection_max: None };
+
+/// A running page or feed. Dropping it stops it.
 pub struct WebServer {
+    service: Service,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// The page could not be opened.
+/// The page or the feed could not be opened.
 #[derive(Debug)]
 pub struct StartError {
+    section: &'static str,
     address: SocketAddr,
     error: io::Error,
 }
@@ -78,13 +95,29 @@ pub fn start(
     allowed_hosts: Vec<String>,
     state: watch::Receiver<Arc<str>>,
 ) -> Result<WebServer, StartError> {
-    try_start(listen, &allowed_hosts, state).map_err(|error| StartError { address: listen, error })
+    open(PAGE_SERVICE, listen, |address| {
+        let hosts = Hosts::new(address, &allowed_hosts);
+        router(Arc::new(Shared { hosts, state, events: Arc::new(Semaphore::new(EVENTS_MAX)) }))
+    })
 }
 
-fn try_start(
+/// Opens a service whose routes follow from the address it got.
+fn open(
+    service: Service,
     listen: SocketAddr,
-    hosts: &[String],
-    state: watch::Receiver<Arc<str>>,
+    routes: impl FnOnce(SocketAddr) -> Router,
+) -> Result<WebServer, StartError> {
+    try_open(service, listen, routes).map_err(|error| StartError {
+        section: service.section,
+        address: listen,
+        error,
+    })
+}
+
+fn try_open(
+    service: Service,
+    listen: SocketAddr,
+    routes: impl FnOnce(SocketAddr) -> Router,
 ) -> io::Result<WebServer> {
     let listener = TcpListener::bind(listen)?;
     listener.set_nonblocking(true)?;
@@ -95,13 +128,11 @@ fn try_start(
         tokio::net::TcpListener::from_std(listener)?
     };
     let (stop, stopped) = watch::channel(false);
-    let shared =
-        Shared { hosts: Hosts::new(address, hosts), state, events: Arc::new(Semaphore::new(EVENTS_MAX)) };
-    let router = router(Arc::new(shared));
-    let thread = thread::Builder::new().name("page".into());
+    let router = routes(address);
+    let thread = thread::Builder::new().name(service.name.into());
     // Connections that are still open end with the runtime.
-    let thread = thread.spawn(move || runtime.block_on(serve(listener, router, stopped)))?;
-    Ok(WebServer { address, stop, thread: Some(thread) })
+    let thread = thread.spawn(move || runtime.block_on(serve(service, listener, router, stopped)))?;
+    Ok(WebServer { service, address, stop, thread: Some(thread) })
 }
 
 impl WebServer {
@@ -110,12 +141,12 @@ impl WebServer {
         self.address
     }
 
-    /// Closes the page and every connection to it.
+    /// Closes it and every connection to it.
     pub fn stop(&mut self) {
         self.stop.send_replace(true);
         let Some(thread) = self.thread.take() else { return };
         if thread.join().is_err() {
-            log::error!("the page's thread had panicked");
+            log::error!("the {}'s thread had panicked", self.service.name);
         }
     }
 }
@@ -130,7 +161,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot listen on {}: {}", self.address, self.error)?;
         if self.error.kind() == io::ErrorKind::AddrInUse {
-            f.write_str("; another program has this port, choose one with [web] listen")?;
+            write!(f, "; another program has this port, choose one with [{}] listen", self.section)?;
         }
         Ok(())
     }
@@ -149,7 +180,12 @@ struct Shared {
     events: Arc<Semaphore>,
 }
 
-async fn serve(listener: tokio::net::TcpListener, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn serve(
+    service: Service,
+    listener: tokio::net::TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
@@ -157,9 +193,9 @@ async fn serve(listener: tokio::net::TcpListener, router: Router, mut stopped: w
             _ = stopped.changed() => return,
         };
         match accepted {
-            Ok((stream, permit)) => drop(tokio::spawn(answer(stream, router.clone(), permit))),
+            Ok((stream, permit)) => drop(tokio::spawn(answer(service, stream, router.clone(), permit))),
             Err(error) => {
-                log::warn!("the page cannot take a connection: {error}");
+                log::warn!("the {} cannot take a connection: {error}", service.name);
                 sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -175,15 +211,25 @@ async fn accept(
     Ok((stream, permit))
 }
 
-async fn answer(stream: tokio::net::TcpStream, router: Router, _permit: OwnedSemaphorePermit) {
+async fn answer(
+    service: Service,
+    stream: tokio::net::TcpStream,
+    router: Router,
+    _permit: OwnedSemaphorePermit,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WAIT)
         .max_buf_size(HEADERS_MAX)
         .max_headers(HEADERS_COUNT_MAX)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    if let Err(error) = connection.await {
-        log::debug!("page: {error}");
+    let ended = match service.connection_max {
+        // Who takes longer is cut off: the connection ends where it is.
+        Some(longest) => timeout(longest, connection).await.unwrap_or(Ok(())),
+        None => connection.await,
+    };
+    if let Err(error) = ended {
+        log::debug!("{}: {error}", service.name);
     }
 }
 
@@ -200,7 +246,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-/// Lets only requests through that are meant for us, and puts the rules for browsers on every answer.
+/// Lets only requests through that are meant for us.
 async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let mut response = match (hosts.next(), hosts.next()) {
@@ -210,17 +256,21 @@ async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) 
         (Some(_), None) => (StatusCode::MISDIRECTED_REQUEST, OTHER_HOST).into_response(),
         _ => (StatusCode::BAD_REQUEST, "A request needs one Host header.\n").into_response(),
     };
-    let rules: [(HeaderName, &str); 5] = [
+    for (name, rule) in rules() {
+        response.headers_mut().insert(name, HeaderValue::from_static(rule));
+    }
+    response
+}
+
+/// Rules for browsers, on every answer.
+fn rules() -> [(HeaderName, &'static str); 5] {
+    [
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
-    ];
-    for (name, rule) in rules {
-        response.headers_mut().insert(name, HeaderValue::from_static(rule));
-    }
-    response
+    ]
 }
 
 const OTHER_HOST: &str = "This page does not answer to the name in your address bar. Open it as the log says, or add \

@@ -11,7 +11,9 @@ use whichroom_presence::output::{
 use whichroom_wire::aggregator::{DeviceState, HouseState};
 use whichroom_wire::{Id, Radio};
 
+use super::outdated::is_older;
 use crate::clock::Clock;
+use crate::install::Install;
 use crate::topics::room_of;
 
 /// What the page says beside the decisions.
@@ -21,6 +23,10 @@ pub struct PageContext {
     pub site: Id,
     /// What to do when no access point has reported yet: commands to paste, several lines.
     pub next_step: String,
+    /// The agent's version that access points should have.
+    pub agent_version: String,
+    /// Where there is a feed: the line that installs the agent from it.
+    pub install: Option<Install>,
     /// In the demonstration.
     pub simulation: Option<Simulation>,
 }
@@ -37,7 +43,8 @@ pub struct Simulation {
 impl PageContext {
     /// For a real home.
     pub fn new(site: Id, next_step: impl Into<String>) -> PageContext {
-        PageContext { site, next_step: next_step.into(), simulation: None }
+        let agent_version = env!("CARGO_PKG_VERSION").to_owned();
+        PageContext { site, next_step: next_step.into(), agent_version, install: None, simulation: None }
     }
 }
 
@@ -133,6 +140,8 @@ struct AccessPoint<'a> {
     link: &'static str,
     last_live: Option<Time>,
     version: Option<&'a str>,
+    newer_version: Option<&'a str>,
+    install: Option<String>,
     release: Option<&'a str>,
     sources: &'a [String],
     problems: &'a [String],
@@ -249,6 +258,9 @@ impl<'a> Writer<'a> {
     }
 
     fn access_point(&self, ap: &'a AccessPointView) -> AccessPoint<'a> {
+        let newer_version = self.newer_version(ap);
+        let is_missing = matches!(ap.link, Link::NeverSeen | Link::Offline);
+        let install = self.context.install.as_ref().filter(|_| is_missing || newer_version.is_some());
         AccessPoint {
             id: &ap.id,
             name: &ap.name,
@@ -263,6 +275,8 @@ impl<'a> Writer<'a> {
             },
             last_live: ap.last_live.map(|live| self.time(live)),
             version: ap.version.as_deref(),
+            newer_version,
+            install: install.map(|install| install.line(&ap.id)),
             release: ap.release.as_deref(),
             sources: &ap.sources,
             problems: &ap.problems,
@@ -273,6 +287,12 @@ impl<'a> Writer<'a> {
             duplicates: ap.duplicates,
             gaps: ap.gaps,
         }
+    }
+
+    /// The version to go to, of an agent that is behind it.
+    fn newer_version(&self, ap: &AccessPointView) -> Option<&'a str> {
+        let newest = self.context.agent_version.as_str();
+        ap.version.as_ref().filter(|version| is_older(version, newest)).map(|_| newest)
     }
 
     fn unknown(&self, unknown: &'a UnknownView) -> Unknown<'a> {
@@ -420,6 +440,28 @@ mod tests {
         assert_eq!(page["people"][0]["truth"], json!({"room": "Kitchen", "is_right": true}));
         assert_eq!(page["people"][2]["truth"], json!({"room": "Garden", "is_right": false}));
         assert_eq!(page["people"][1]["truth"], Value::Null);
+    }
+
+    #[test]
+    fn who_is_missing_or_outdated_gets_the_line_to_paste() {
+        let (config, _) =
+            crate::config::parse("[mqtt]\nurl = \"mqtt://b\"\n", std::path::Path::new("/nonexistent"));
+        let address = "192.0.2.7:8738".parse().unwrap();
+        let install = Some(Install::new(&config.unwrap(), 1883, address, address.ip()));
+        let mut view = example::view();
+        view.access_points[1].version = Some("0.0.9".to_owned());
+        let page = page(&view, &PageContext { install, ..example::context() });
+        let aps = page["access_points"].as_array().unwrap();
+        assert_eq!((&aps[0]["install"], &aps[0]["newer_version"]), (&Value::Null, &Value::Null));
+        assert_eq!(aps[1]["newer_version"], "0.1.0");
+        for (ap, name) in [(1, "ap-garden"), (2, "ap-upstairs"), (3, "ap-attic")] {
+            let line = aps[ap]["install"].as_str().unwrap();
+            assert!(
+                line.starts_with("wget -qO- http://192.0.2.7:8738/feed/install.sh | sh -s -- "),
+                "{line}"
+            );
+            assert!(line.ends_with(&format!("--name {name}")), "{line}");
+        }
     }
 
     #[test]

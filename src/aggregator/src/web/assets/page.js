@@ -231,11 +231,19 @@ function drawAccessPoint(element, ap) {
 
   const troubles = [
     ...ap.problems,
+    ap.newer_version ? `agent ${ap.version} is outdated: ${ap.newer_version} is there${ap.install ? "; paste the line again" : ""}` : "",
+    ap.install && !ap.newer_version ? "missing: paste the line on it again, as after an upgrade of OpenWrt" : "",
     ap.rejected ? `${many(ap.rejected, "reading was", "readings were")} dropped as unreadable${ap.last_rejected ? `, last: ${ap.last_rejected}` : ""}` : "",
     ap.duplicates ? `${many(ap.duplicates, "message", "messages")} of a second access point with this name ignored; rename one of them` : "",
     ap.gaps ? `${many(ap.gaps, "gap", "gaps")} in its events; the next table fills each` : "",
   ].filter(Boolean);
   for (const trouble of troubles) element.append(make("p", "trouble", trouble));
+  if (ap.install) {
+    const line = make("pre", "", ap.install);
+    line.tabIndex = 0;
+    line.setAttribute("aria-label", `Line to paste on ${ap.name}`);
+    element.append(line);
+  }
 }
 
 function drawUnknown(element, device) {
