@@ -222,6 +222,9 @@ fn a_pinned_certificate_needs_neither_authority_nor_name() {
     let mosquitto = Mosquitto::start(&certificates.broker("alone", ""));
     let fingerprint = certificates.fingerprint("alone");
     Watched::start(over(pinned(fingerprint), mosquitto.port, "ap")).connected();
+    let as_authority = Tls::new(Trust::Authorities(&certificates.read("alone.pem")), None, RIGHT).unwrap();
+    let why = refused(over(as_authority, mosquitto.port, "ap"));
+    assert!(why.contains("give its fingerprint instead"), "{why}");
     let why = refused(over(pinned(certificates.fingerprint("broker")), mosquitto.port, "ap"));
     assert!(why.contains(&fingerprint.to_string()) && why.contains("not the one given"), "{why}");
 }

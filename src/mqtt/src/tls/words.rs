@@ -7,6 +7,7 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, Error};
 
 use crate::link::Lost;
+use crate::tls::trust::Differs;
 
 const NO_TLS: &str = "what listens there does not speak TLS 1.3: is it the port for mqtts://, usually 8883?";
 
@@ -77,7 +78,13 @@ fn certificate(error: &CertificateError) -> String {
             let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
             format!("the broker's certificate is for {}, not for {}", names.join(", "), expected.to_str())
         }
-        CertificateError::Other(error) => error.0.to_string(),
+        CertificateError::Other(error) if error.0.is::<Differs>() => error.0.to_string(),
+        // The library has no variant of its own for it.
+        CertificateError::Other(error) if error.0.to_string() == "CaUsedAsEndEntity" => {
+            "the broker's certificate signed itself, like an authority's: give its fingerprint instead of a CA file"
+                .to_owned()
+        }
+        CertificateError::Other(error) => format!("the broker's certificate: {}", error.0),
         error => format!("the broker's certificate: {error}"),
     }
 }
