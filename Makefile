@@ -2,10 +2,14 @@
 
 CARGO ?= cargo
 
+# TLS is off unless asked for.
+WITH_TLS = -p whichroom-mqtt -p whichroom-agent --features whichroom-mqtt/v5,whichroom-agent/tls
+
 .PHONY: test lint deps binaries packages sizes test-routers bench-path bench-ingest footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace --locked --no-fail-fast
+	$(CARGO) nextest run $(WITH_TLS) --locked --no-fail-fast -E 'test(tls) | binary(tls)'
 
 # The end-to-end tests run the real binaries, so these are built first.
 binaries:
@@ -14,6 +18,7 @@ binaries:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features whichroom-tests/routers --locked -- -D warnings
+	$(CARGO) clippy $(WITH_TLS) --all-targets --locked -- -D warnings
 	shellcheck .ci/run .ci/minimum-rust .ci/deps
 
 deps:

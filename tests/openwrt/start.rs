@@ -221,6 +221,35 @@ fn a_jail_has_what_the_agent_reads_and_is_only_where_ujail_is() {
 }
 
 #[test]
+fn certificates_are_mounted_watched_and_tried_as_the_agents_user() {
+    let files = ["/etc/ca.pem", "/etc/an ap.pem", "/etc/ap.key"];
+    let [ca, cert, key] = files;
+    let router = Router::with(&format!(
+        "option broker 'mqtts://nas'\noption name 'k'\noption ca '{ca}'\noption cert '{cert}'\noption key '{key}'"
+    ));
+    router.write_program("usr/bin/whichroom-agent", RECORDER);
+    let ran = router.init("start");
+    assert!(router.started(), "{}", ran.said);
+    let expected = ["--broker=mqtts://nas", "--ca=/etc/ca.pem", "--cert=/etc/an ap.pem", "--key=/etc/ap.key"];
+    assert_eq!(router.arguments()[..4], expected);
+    assert!(router.programs().contains("start-stop-daemon -S -q -c whichroom "), "{}", router.programs());
+    let (mounts, watched) = (router.calls("add_jail_mount").concat(), router.calls("append_param"));
+    for file in files {
+        assert!(mounts.iter().any(|mount| mount == file), "{file}: {mounts:?}");
+        assert!(watched.iter().any(|words| *words == ["file", file]), "{file}: {watched:?}");
+    }
+    // Only root can read the key: said before procd starts what would not live.
+    let picky = "#!/bin/sh\n[ -z \"$AS_AGENT\" ] || { echo '--key /etc/ap.key: denied' >&2; exit 2; }\n";
+    router.write_program("usr/bin/whichroom-agent", picky);
+    let standin = router
+        .read("lib/functions.sh")
+        .replace("\tlogged start-stop-daemon", "\texport AS_AGENT=1\n\tlogged start-stop-daemon");
+    router.write("lib/functions.sh", &standin);
+    let ran = router.init("start");
+    assert!(!router.started() && ran.said.contains("option 'key' /etc/ap.key: denied"), "{}", ran.said);
+}
+
+#[test]
 fn before_21_02_there_is_no_jail() {
     let router = Router::with(SHORTEST);
     router.remove("var/run/ubus/ubus.sock");

@@ -228,5 +228,6 @@ fn options(port: u16, login: Option<(&str, &str)>) -> Options {
         packet_max: 4 << 20,
         protocol: Protocol::V4,
         clean_session: true,
+        tls: None,
     }
 }

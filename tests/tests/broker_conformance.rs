@@ -84,6 +84,7 @@ fn session(broker: &Broker, protocol: Protocol, client_id: &str) -> (Session, Re
         packet_max: PACKET_BYTES,
         protocol,
         clean_session: true,
+        tls: None,
     };
     (Session::start(options, move |event| sender.send(event).unwrap_or_default()), events)
 }

@@ -15,6 +15,11 @@ Reports what this OpenWrt access point hears, over MQTT, to WhichRoom.
 Usage: whichroom-agent [options]
 
   --broker mqtt://HOST[:PORT]  the MQTT broker (mqtt://127.0.0.1:1883)
+                               mqtts:// is TLS, in whichroom-agent-tls (:8883)
+  --ca FILE                    mqtts: the authority that signed for the broker
+  --fingerprint SHA256         mqtts: the broker's certificate itself instead
+  --cert FILE                  mqtts: this access point's certificate
+  --key FILE                   mqtts: its private key
   --credentials FILE           user and password for the broker: two lines, or
                                username=... and password=...
   --site ID                    the home (home)
@@ -49,6 +54,30 @@ pub(crate) enum Mode {
 pub(crate) struct Broker {
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// Whether it is spoken to in TLS.
+    pub(crate) tls: bool,
+}
+
+/// What `mqtts://` needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct TlsOptions {
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
+    pub(crate) fingerprint: Option<String>,
+}
+
+impl TlsOptions {
+    /// The first of them that is there.
+    fn first(&self) -> Option<&'static str> {
+        let given = [
+            ("--ca", self.ca.is_some()),
+            ("--cert", self.cert.is_some()),
+            ("--key", self.key.is_some()),
+            ("--fingerprint", self.fingerprint.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(option, _)| *option)
+    }
 }
 
 /// The command line, read.
@@ -56,6 +85,7 @@ pub(crate) struct Broker {
 pub(crate) struct Options {
     pub(crate) mode: Mode,
     pub(crate) broker: Broker,
+    pub(crate) tls: TlsOptions,
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) site: Id,
     pub(crate) name: Option<Id>,
@@ -66,13 +96,15 @@ pub(crate) struct Options {
 }
 
 const PORT: u16 = 1883;
+const TLS_PORT: u16 = 8883;
 
 /// Reads the command line, without the program's name.
 pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Options, String> {
     let site = "home".parse().map_err(|error| format!("{error}"))?;
     let mut options = Options {
         mode: Mode::Run,
-        broker: Broker { host: "127.0.0.1".to_owned(), port: PORT },
+        broker: Broker { host: "127.0.0.1".to_owned(), port: PORT, tls: false },
+        tls: TlsOptions::default(),
         credentials: None,
         site,
         name: None,
@@ -85,6 +117,10 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         match argument {
             Long("broker") => options.broker = broker(&text(&mut parser, "--broker")?)?,
+            Long("ca") => options.tls.ca = Some(path(&mut parser, "--ca")?),
+            Long("cert") => options.tls.cert = Some(path(&mut parser, "--cert")?),
+            Long("key") => options.tls.key = Some(path(&mut parser, "--key")?),
+            Long("fingerprint") => options.tls.fingerprint = Some(text(&mut parser, "--fingerprint")?),
             Long("credentials") => options.credentials = Some(path(&mut parser, "--credentials")?),
             Long("site") => options.site = id(&mut parser, "--site")?,
             Long("name") => options.name = Some(id(&mut parser, "--name")?),
@@ -101,7 +137,12 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Opt
             }
         }
     }
-    Ok(options)
+    match options.tls.first() {
+        Some(option) if !options.broker.tls => {
+            Err(format!("{option}: only a broker at mqtts:// has use for it"))
+        }
+        _ => Ok(options),
+    }
 }
 
 fn text(parser: &mut lexopt::Parser, option: &str) -> Result<String, String> {
@@ -140,35 +181,38 @@ fn broker(text: &str) -> Result<Broker, String> {
         Some((scheme, rest)) if rest.starts_with("//") => (scheme, &rest[2..]),
         _ => ("mqtt", text),
     };
-    match scheme {
-        "mqtt" | "tcp" => {}
-        "mqtts" | "ssl" => return Err("--broker: TLS is not supported; use mqtt://".to_owned()),
+    let tls = match scheme {
+        "mqtt" | "tcp" => false,
+        "mqtts" | "ssl" if cfg!(feature = "tls") => true,
+        "mqtts" | "ssl" => {
+            return Err(format!("--broker: {scheme}:// is TLS: install the package whichroom-agent-tls"));
+        }
         // The rest may hold a password, so it is not shown.
         _ => return Err(format!("--broker: {scheme}:// is not supported; use mqtt://")),
-    }
+    };
     if rest.contains('@') {
         return Err("--broker: user and password do not belong here, where every process sees them; \
                     use --credentials FILE"
             .to_owned());
     }
     let rest = rest.trim_end_matches('/');
-    let (host, port) =
-        split_port(rest).ok_or_else(|| format!("--broker {text:?}: not of the form mqtt://HOST:PORT"))?;
+    let (host, port) = split_port(rest, if tls { TLS_PORT } else { PORT })
+        .ok_or_else(|| format!("--broker {text:?}: not of the form mqtt://HOST:PORT"))?;
     let valid = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '[', ']']);
     if !valid {
         return Err(format!("--broker {text:?}: not of the form mqtt://HOST:PORT"));
     }
-    Ok(Broker { host: host.to_owned(), port })
+    Ok(Broker { host: host.to_owned(), port, tls })
 }
 
 /// `[::1]:1883`, `host:1883` or `host`.
-fn split_port(text: &str) -> Option<(&str, u16)> {
+fn split_port(text: &str, default: u16) -> Option<(&str, u16)> {
     if let Some(rest) = text.strip_prefix('[') {
         let (host, after) = rest.split_once(']')?;
-        return Some((host, if after.is_empty() { PORT } else { port(after.strip_prefix(':')?)? }));
+        return Some((host, if after.is_empty() { default } else { port(after.strip_prefix(':')?)? }));
     }
     match text.split_once(':') {
-        None => Some((text, PORT)),
+        None => Some((text, default)),
         Some((host, digits)) => Some((host, port(digits)?)),
     }
 }
@@ -188,7 +232,7 @@ mod tests {
     #[test]
     fn every_option_has_a_default() {
         let options = read("").unwrap();
-        assert_eq!(options.broker, Broker { host: "127.0.0.1".into(), port: 1883 });
+        assert_eq!(options.broker, Broker { host: "127.0.0.1".into(), port: 1883, tls: false });
         assert_eq!((options.site.as_str(), options.interval_s), ("home", 5));
         assert_eq!((options.mode, options.probes, options.name), (Mode::Run, Probes::Tracked, None));
     }
@@ -200,7 +244,7 @@ mod tests {
              --ubus /tmp/u.sock --check -v",
         )
         .unwrap();
-        assert_eq!(options.broker, Broker { host: "10.0.0.2".into(), port: 11883 });
+        assert_eq!(options.broker, Broker { host: "10.0.0.2".into(), port: 11883, tls: false });
         assert_eq!(options.credentials, Some("/etc/x".into()));
         assert_eq!((options.site.as_str(), options.name.unwrap().as_str()), ("cabin", "ap-1"));
         assert_eq!((options.interval_s, options.probes, options.mode), (2, Probes::Off, Mode::Check));
@@ -216,20 +260,41 @@ mod tests {
             ("mqtt://[fe80::1]:1884", "fe80::1", 1884),
             ("[::1]", "::1", 1883),
         ] {
-            assert_eq!(broker(text), Ok(Broker { host: host.into(), port }), "{text}");
+            assert_eq!(broker(text), Ok(Broker { host: host.into(), port, tls: false }), "{text}");
         }
-        for text in [
-            "mqtt://",
-            "nas:0",
-            "nas:99999",
-            "nas:x",
-            "::1",
-            "http://nas",
-            "mqtts://nas",
-            "a b",
-            "mqtt://nas/x",
-        ] {
+        for text in ["mqtt://", "nas:0", "nas:99999", "nas:x", "::1", "http://nas", "a b", "mqtt://nas/x"] {
             assert!(broker(text).is_err(), "{text}");
+        }
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn tls_has_a_port_and_options_of_its_own() {
+        for (text, port) in [("mqtts://nas", 8883), ("ssl://nas:9", 9), ("mqtts://nas:1883/", 1883)] {
+            assert_eq!(broker(text), Ok(Broker { host: "nas".into(), port, tls: true }), "{text}");
+        }
+        let options = read("--broker mqtts://nas --ca /a --cert /b --key /c --fingerprint ab").unwrap();
+        let expected = TlsOptions {
+            ca: Some("/a".into()),
+            cert: Some("/b".into()),
+            key: Some("/c".into()),
+            fingerprint: Some("ab".into()),
+        };
+        assert_eq!(options.tls, expected);
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_the_package_that_has_it_is_named() {
+        let error = broker("mqtts://nas").unwrap_err();
+        assert!(error.contains("whichroom-agent-tls"), "{error}");
+    }
+
+    #[test]
+    fn what_is_for_tls_is_not_ignored_without_it() {
+        for option in ["--ca", "--cert", "--key", "--fingerprint"] {
+            let error = read(&format!("--broker mqtt://nas {option} x")).unwrap_err();
+            assert!(error.starts_with(option) && error.contains("mqtts://"), "{error}");
         }
     }
 

@@ -17,6 +17,11 @@ mod sorted;
 mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -31,6 +36,7 @@ use crate::cli::{Mode, Options};
 use crate::core::{Config, Core, Outgoing, Probes};
 use crate::credentials::Credentials;
 use crate::shell::Shell;
+use crate::tls::Loaded;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 const GAVE_UP: u8 = 1;
@@ -88,6 +94,11 @@ fn read_credentials(options: &Options) -> Result<Option<Credentials>, Failure> {
     options.credentials.as_deref().map(credentials::read).transpose().map_err(Failure::Usage)
 }
 
+/// For `mqtts://` only.
+fn load_tls(options: &Options) -> Result<Option<Loaded>, Failure> {
+    options.broker.tls.then(|| tls::load(&options.tls)).transpose().map_err(Failure::Usage)
+}
+
 fn client_id(config: &Config) -> String {
     format!("wr-{}-{}-{}", config.site, config.ap, config.node)
 }
@@ -96,6 +107,10 @@ fn run(options: Options) -> Result<(), Failure> {
     logger::start(options.verbose);
     let credentials = read_credentials(&options)?;
     if let Some(warning) = credentials.as_ref().and_then(|credentials| credentials.warning.as_ref()) {
+        log::warn!("{warning}");
+    }
+    let tls = load_tls(&options)?;
+    if let Some(warning) = tls.as_ref().and_then(|loaded| loaded.warning.as_ref()) {
         log::warn!("{warning}");
     }
     let config = config(&options)?;
@@ -123,6 +138,7 @@ fn run(options: Options) -> Result<(), Failure> {
         packet_max: AGENT_PAYLOAD_MAX,
         protocol: Protocol::V4,
         clean_session: true,
+        tls: tls.map(|loaded| loaded.tls),
     };
     Shell::new(core, options.probes, options.ubus).run(mqtt).map_err(Failure::GaveUp)
 }
@@ -142,6 +158,7 @@ fn once(options: Options) -> Result<(), Failure> {
 
 fn check(options: &Options) -> Result<(), Failure> {
     let credentials = read_credentials(options)?;
+    let tls = load_tls(options)?;
     let config = config(options)?;
     let root = Root::new(&config.site);
     let login = match &credentials {
@@ -155,7 +172,7 @@ fn check(options: &Options) -> Result<(), Failure> {
     };
     let ubus = options.ubus.as_deref().unwrap_or(Path::new(PATHS[0]));
     let mut text = format!(
-        "connect to {}:{} {login}, with the client id {}\n\
+        "connect to {}:{} {}{login}, with the client id {}\n\
          publish below {}\n\
          poll the stations every {} s\n\
          report probes {probes}\n\
@@ -163,6 +180,7 @@ fn check(options: &Options) -> Result<(), Failure> {
          hardware id {}, OpenWrt {}\n",
         options.broker.host,
         options.broker.port,
+        if tls.is_some() { "in TLS " } else { "" },
         client_id(&config),
         root.full(&Topic::ApStatus(config.ap.clone())).trim_end_matches("status"),
         options.interval_s,
@@ -172,6 +190,9 @@ fn check(options: &Options) -> Result<(), Failure> {
         config.release.as_deref().unwrap_or("release unknown"),
     );
     if let Some(warning) = credentials.and_then(|credentials| credentials.warning) {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    if let Some(warning) = tls.and_then(|loaded| loaded.warning) {
         text.push_str(&format!("warning: {warning}\n"));
     }
     print(&text)

@@ -213,6 +213,7 @@ fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
         packet_max: PAYLOAD_MAX,
         protocol: Protocol::V5OrV4 { session_expiry_s: SESSION_EXPIRY_S },
         clean_session: false,
+        tls: None,
     }
 }
 

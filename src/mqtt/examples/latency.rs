@@ -22,6 +22,7 @@ fn options(host: &str, port: u16, client_id: &str) -> Options {
         packet_max: 256 * 1024,
         protocol: Protocol::V4,
         clean_session: true,
+        tls: None,
     }
 }
 

@@ -3,7 +3,11 @@
 
 use std::io;
 
+use rumqttc::Transport;
+
 use crate::options::{Options, Publish};
+#[cfg(feature = "tls")]
+use crate::tls::tunnel::{self, Tunnel};
 #[cfg(feature = "v5")]
 use crate::v5;
 use crate::versions::Version;
@@ -17,6 +21,9 @@ pub(crate) const PACKET_IDS: u16 = 256;
 
 /// How much larger than the owner's limit a packet may be to be read and named, instead of ending the connection.
 pub(crate) const NAMED_UP_TO: usize = 16;
+
+/// How long the library waits for a connection in plain, and for the broker's first answer.
+const ANSWER_MAX_S: u64 = 5;
 
 /// What happened on a connection.
 pub(crate) enum Step {
@@ -51,6 +58,9 @@ pub(crate) enum Step {
 pub(crate) struct Lost {
     pub(crate) why: String,
     pub(crate) kind: LostKind,
+    /// The connection was cut, and nothing said why.
+    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "TLS knows more"))]
+    pub(crate) cut: bool,
 }
 
 pub(crate) enum LostKind {
@@ -65,16 +75,21 @@ pub(crate) enum LostKind {
 
 impl Lost {
     pub(crate) fn plain(why: impl Into<String>) -> Lost {
-        Lost { why: why.into(), kind: LostKind::Plain }
+        Lost { why: why.into(), kind: LostKind::Plain, cut: false }
     }
 
     pub(crate) fn unread(why: impl Into<String>) -> Lost {
-        Lost { why: why.into(), kind: LostKind::AnswerUnread }
+        Lost { why: why.into(), kind: LostKind::AnswerUnread, cut: false }
     }
 
     pub(crate) fn oversized(bytes: usize) -> Lost {
         let why = format!("a message of {bytes} bytes came, which is more than is ever read");
-        Lost { why, kind: LostKind::Oversized(bytes) }
+        Lost { why, kind: LostKind::Oversized(bytes), cut: false }
+    }
+
+    /// Whoever knows more of the connection may say why it ended.
+    pub(crate) fn cut(self) -> Lost {
+        Lost { cut: true, ..self }
     }
 
     /// The errors a person can do something about, in words.
@@ -86,7 +101,7 @@ impl Lost {
         let text = error.to_string();
         // The resolver's errors have no kind of their own.
         if text.contains("lookup") {
-            return Lost::plain(format!("host not found: {text}"));
+            return Lost::plain(format!("host not found: {text}")).cut();
         }
         Lost::plain(match error.kind() {
             io::ErrorKind::ConnectionRefused => "connection refused: no broker listens there",
@@ -95,6 +110,7 @@ impl Lost {
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route to the host",
             _ => &text,
         })
+        .cut()
     }
 }
 
@@ -134,8 +150,35 @@ impl Sender {
     }
 }
 
+/// Where the library connects to.
+pub(crate) struct Route {
+    pub(crate) host: String,
+    pub(crate) transport: Transport,
+    /// How long it waits for the connection and the broker's first answer.
+    pub(crate) answer_max_s: u64,
+}
+
+impl Route {
+    fn direct(options: &Options) -> Route {
+        Route { host: options.bracketed_host(), transport: Transport::Tcp, answer_max_s: ANSWER_MAX_S }
+    }
+
+    #[cfg(feature = "tls")]
+    fn through(tunnel: &Tunnel) -> Route {
+        let host = tunnel.address().to_owned();
+        Route { host, transport: Transport::Unix, answer_max_s: tunnel::ANSWER_MAX_S }
+    }
+}
+
 /// A connection to be driven.
-pub(crate) enum Link {
+pub(crate) struct Link {
+    library: Library,
+    #[cfg(feature = "tls")]
+    tunnel: Option<Tunnel>,
+}
+
+/// The library's end of it.
+enum Library {
     V4(Box<v4::Link>),
     #[cfg(feature = "v5")]
     V5(Box<v5::Link>),
@@ -143,25 +186,51 @@ pub(crate) enum Link {
 
 impl Link {
     pub(crate) fn new(options: &Options, version: Version) -> (Sender, Link) {
-        match version {
-            Version::V4 => {
-                let (client, link) = v4::Link::new(options);
-                (Sender::V4(client), Link::V4(Box::new(link)))
-            }
-            #[cfg(feature = "v5")]
-            Version::V5 { session_expiry_s } => {
-                let (client, link) = v5::Link::new(options, session_expiry_s);
-                (Sender::V5(client), Link::V5(Box::new(link)))
-            }
-        }
+        #[cfg(feature = "tls")]
+        let tunnel = options.tls.as_ref().map(|tls| Tunnel::new(options, tls));
+        #[cfg(feature = "tls")]
+        let route = tunnel.as_ref().map_or_else(|| Route::direct(options), Route::through);
+        #[cfg(not(feature = "tls"))]
+        let route = Route::direct(options);
+        let (sender, library) = Library::new(options, route, version);
+        let link = Link {
+            library,
+            #[cfg(feature = "tls")]
+            tunnel,
+        };
+        (sender, link)
     }
 
     /// Connects at the first call. Not to be called again after a loss.
     pub(crate) async fn next(&mut self) -> Result<Step, Lost> {
-        match self {
-            Link::V4(link) => link.next().await,
+        #[cfg(feature = "tls")]
+        if let Some(tunnel) = &mut self.tunnel {
+            return tunnel.drive(self.library.next()).await;
+        }
+        self.library.next().await
+    }
+}
+
+impl Library {
+    fn new(options: &Options, route: Route, version: Version) -> (Sender, Library) {
+        match version {
+            Version::V4 => {
+                let (client, link) = v4::Link::new(options, route);
+                (Sender::V4(client), Library::V4(Box::new(link)))
+            }
             #[cfg(feature = "v5")]
-            Link::V5(link) => link.next().await,
+            Version::V5 { session_expiry_s } => {
+                let (client, link) = v5::Link::new(options, route, session_expiry_s);
+                (Sender::V5(client), Library::V5(Box::new(link)))
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Result<Step, Lost> {
+        match self {
+            Library::V4(link) => link.next().await,
+            #[cfg(feature = "v5")]
+            Library::V5(link) => link.next().await,
         }
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::Tls;
+
 /// How to reach the broker and what to say to it.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -28,6 +30,8 @@ pub struct Options {
     pub protocol: Protocol,
     /// Whether the broker forgets subscriptions and what is queued for this client id at each connection.
     pub clean_session: bool,
+    /// For `mqtts://`: what TLS the broker is spoken to with. Without, everything goes in plain.
+    pub tls: Option<Tls>,
 }
 
 /// Version of MQTT.
@@ -124,6 +128,7 @@ mod tests {
                 packet_max: 1024,
                 protocol: Protocol::V4,
                 clean_session: true,
+                tls: None,
             };
             assert_eq!(options.bracketed_host(), bracketed);
             assert_eq!(options.keep_alive_from(Duration::from_secs(5)), Duration::from_secs(5));

@@ -8,7 +8,7 @@ use rumqttc::{
     Outgoing, Packet, QoS, StateError, SubscribeFilter, SubscribeReasonCode,
 };
 
-use crate::link::{Lost, LostKind, NAMED_UP_TO, PACKET_IDS, QueueFull, REQUESTS_MAX, Step};
+use crate::link::{Lost, LostKind, NAMED_UP_TO, PACKET_IDS, QueueFull, REQUESTS_MAX, Route, Step};
 use crate::options::{Options, Publish};
 
 pub(crate) struct Link {
@@ -17,8 +17,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(options: &Options) -> (AsyncClient, Link) {
-        let mut mqtt = MqttOptions::new(&options.client_id, options.bracketed_host(), options.port);
+    pub(crate) fn new(options: &Options, route: Route) -> (AsyncClient, Link) {
+        let mut mqtt = MqttOptions::new(&options.client_id, route.host, options.port);
+        mqtt.set_transport(route.transport);
         mqtt.set_keep_alive(options.keep_alive_from(Duration::from_secs(1)));
         // An empty client id is the broker's to choose, so there is no session to come back to.
         mqtt.set_clean_session(options.clean_session || options.client_id.is_empty());
@@ -35,6 +36,7 @@ impl Link {
         let (client, mut events) = AsyncClient::new(mqtt, REQUESTS_MAX);
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
+        network.set_connection_timeout(route.answer_max_s);
         events.set_network_options(network);
         (client, Link { events, connected: false })
     }
@@ -117,18 +119,17 @@ fn lost(error: ConnectionError, connected: bool) -> Lost {
         | ConnectionError::MqttState(
             StateError::Io(error) | StateError::Deserialization(FormatError::Io(error)),
         ) => Lost::io(&error),
-        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => {
-            Lost::plain("no answer within 5 s")
-        }
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => Lost::plain("no answer in time"),
         ConnectionError::MqttState(StateError::AwaitPingResp) => {
             Lost::plain("the broker does not answer any more")
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) if connected => {
-            Lost::plain("the broker closed the connection")
+            Lost::plain("the broker closed the connection").cut()
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) => Lost::unread(
             "the connection was closed before an answer: is it an MQTT broker that listens there?",
-        ),
+        )
+        .cut(),
         ConnectionError::NotConnAck(_) => Lost::unread("the answer was not MQTT 3.1.1"),
         error @ (ConnectionError::MqttState(_) | ConnectionError::RequestsDone) => {
             Lost::plain(error.to_string())
@@ -138,9 +139,11 @@ fn lost(error: ConnectionError, connected: bool) -> Lost {
 
 fn refused(code: ConnectReturnCode) -> Lost {
     match code {
-        ConnectReturnCode::RefusedProtocolVersion => {
-            Lost { why: "the broker does not speak MQTT 3.1.1".into(), kind: LostKind::VersionRefused }
-        }
+        ConnectReturnCode::RefusedProtocolVersion => Lost {
+            why: "the broker does not speak MQTT 3.1.1".into(),
+            kind: LostKind::VersionRefused,
+            cut: false,
+        },
         ConnectReturnCode::BadClientId => Lost::plain("the broker does not take this client id"),
         ConnectReturnCode::ServiceUnavailable => Lost::plain("the broker says that it is unavailable"),
         ConnectReturnCode::BadUserNamePassword => Lost::plain("wrong user name or password"),

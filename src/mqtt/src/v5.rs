@@ -5,14 +5,14 @@
 use std::time::Duration;
 
 use rumqttc::NetworkOptions;
-use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::{
     ConnectReturnCode, DisconnectReasonCode, Filter, LastWill, LastWillProperties, Packet, PubAckReason,
     SubscribeReasonCode,
 };
+use rumqttc::v5::mqttbytes::{Error as FormatError, QoS};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, StateError};
 
-use crate::link::{Lost, LostKind, PACKET_IDS, QueueFull, REQUESTS_MAX, Step};
+use crate::link::{Lost, LostKind, PACKET_IDS, QueueFull, REQUESTS_MAX, Route, Step};
 use crate::options::{Options, Publish};
 use crate::v4;
 
@@ -22,8 +22,9 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(options: &Options, session_expiry_s: u32) -> (AsyncClient, Link) {
-        let mut mqtt = MqttOptions::new(&options.client_id, options.bracketed_host(), options.port);
+    pub(crate) fn new(options: &Options, route: Route, session_expiry_s: u32) -> (AsyncClient, Link) {
+        let mut mqtt = MqttOptions::new(&options.client_id, route.host, options.port);
+        mqtt.set_transport(route.transport);
         // The library takes no less.
         mqtt.set_keep_alive(options.keep_alive_from(Duration::from_secs(5)));
         mqtt.set_clean_start(options.clean_session || options.client_id.is_empty());
@@ -39,6 +40,7 @@ impl Link {
         }
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
+        network.set_connection_timeout(route.answer_max_s);
         mqtt.set_network_options(network);
         let (client, events) = AsyncClient::new(mqtt, REQUESTS_MAX);
         (client, Link { events, connected: false })
@@ -125,16 +127,18 @@ fn lost(error: ConnectionError, connected: bool) -> Lost {
             Lost::plain("the broker does not answer any more")
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) if connected => {
-            Lost::plain("the broker closed the connection")
+            Lost::plain("the broker closed the connection").cut()
         }
         ConnectionError::MqttState(StateError::ConnectionAborted) => Lost::unread(
             "the connection was closed before an answer: is it an MQTT broker that listens there?",
-        ),
+        )
+        .cut(),
         // A broker that knows only 3.1.1 may answer in too few bytes for MQTT 5, and then the library waits for more.
-        ConnectionError::Timeout(_) => Lost::unread("no answer within 5 s"),
+        ConnectionError::Timeout(_) => Lost::unread("no answer in time"),
         ConnectionError::NotConnAck(_) => Lost::unread("the answer was not MQTT 5"),
         ConnectionError::MqttState(error) if !connected => {
-            Lost::unread(format!("the answer was not MQTT 5: {error}"))
+            let cut = matches!(error, StateError::Deserialization(FormatError::Io(_)));
+            Lost { cut, ..Lost::unread(format!("the answer was not MQTT 5: {error}")) }
         }
         error @ (ConnectionError::MqttState(_) | ConnectionError::RequestsDone) => {
             Lost::plain(error.to_string())
@@ -155,9 +159,11 @@ fn closed_by_broker(code: DisconnectReasonCode, text: Option<String>) -> Lost {
 
 fn refused(code: ConnectReturnCode) -> Lost {
     match code {
-        ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::UnsupportedProtocolVersion => {
-            Lost { why: "the broker does not speak MQTT 5".into(), kind: LostKind::VersionRefused }
-        }
+        ConnectReturnCode::RefusedProtocolVersion | ConnectReturnCode::UnsupportedProtocolVersion => Lost {
+            why: "the broker does not speak MQTT 5".into(),
+            kind: LostKind::VersionRefused,
+            cut: false,
+        },
         ConnectReturnCode::BadUserNamePassword => Lost::plain("wrong user name or password"),
         ConnectReturnCode::NotAuthorized => {
             Lost::plain("not authorised: wrong user name or password, or none where the broker wants them")

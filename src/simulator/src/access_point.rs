@@ -8,7 +8,7 @@ use whichroom_wire::{
 };
 
 /// Silences at which a station's state is published again.
-const INACTIVE_STEPS_MS: [u64; 6] = [10_000, 20_000, 30_000, 60_000, 120_000, 300_000];
+const INACTIVE_STEPS_MS: [u64; 4] = [30_000, 60_000, 120_000, 300_000];
 /// A signal that moved this far is published.
 const SIGNAL_STEP_DB: i8 = 2;
 

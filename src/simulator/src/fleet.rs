@@ -108,6 +108,7 @@ fn mqtt_options(world: &World, ap: usize, options: &FleetOptions) -> Options {
         packet_max: AGENT_PAYLOAD_MAX,
         protocol: Protocol::V4,
         clean_session: true,
+        tls: None,
     }
 }
 

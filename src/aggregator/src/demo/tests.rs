@@ -134,6 +134,7 @@ fn listen(broker: SocketAddr, filter: &str) -> (Session, mpsc::Receiver<(String,
         packet_max: PAYLOAD_MAX,
         protocol: Protocol::V4,
         clean_session: true,
+        tls: None,
     };
     let (ups, connected) = mpsc::channel();
     let (sender, messages) = mpsc::channel();

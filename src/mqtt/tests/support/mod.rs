@@ -71,6 +71,7 @@ pub fn options(port: u16, client_id: &str) -> Options {
         packet_max: 256 * 1024,
         protocol: Protocol::V4,
         clean_session: true,
+        tls: None,
     }
 }
 
