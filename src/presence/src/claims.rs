@@ -180,6 +180,11 @@ impl Claim {
         self.read_at = Some(after);
     }
 
+    /// Packets received from it, the lower 32 bits.
+    pub fn rx_packets(&self) -> Option<u32> {
+        self.rx_packets
+    }
+
     /// Whether nothing was read of it yet.
     pub fn is_unread(&self) -> bool {
         self.read_at.is_none()

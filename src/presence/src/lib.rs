@@ -10,6 +10,7 @@ mod claims;
 mod decide;
 mod device;
 mod engine;
+mod explain;
 mod fading;
 mod house;
 mod ingest;
@@ -26,6 +27,7 @@ mod view;
 mod windows;
 
 pub use engine::Engine;
+pub use explain::{Explanation, Section, Subject};
 pub use moment::Moment;
 pub use snapshot::Snapshot;
 pub use timers::{ApIndex, DeviceIndex, Timer};

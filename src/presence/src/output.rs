@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::Serialize;
 use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
 use whichroom_wire::{Host, Id, Mac, Radio};
 
@@ -34,7 +35,7 @@ pub enum Effect {
 /// A fact that decided, with its figures. `Display` says it in plain words.
 ///
 /// Texts are short, name APs and devices by their names, and put figures with their units.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Reason(pub String);
 
 impl fmt::Display for Reason {
@@ -52,6 +53,16 @@ pub enum Home {
     Away,
     /// Never decided yet.
     Undecided,
+}
+
+impl fmt::Display for Home {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Home::Home => "home",
+            Home::Away => "away",
+            Home::Undecided => "undecided",
+        })
+    }
 }
 
 /// A person, as published.

@@ -73,15 +73,7 @@ impl Words<'_> {
         if self.anonymous {
             return String::new();
         }
-        let how = match silence.parting {
-            Parting::Unlisted => "no longer listed",
-            Parting::LeaveFrame => "leave frame",
-            Parting::SentAway => "sent away by the access point",
-            Parting::PollFailed => "did not answer a poll",
-            Parting::BssLost => "its network went down",
-            Parting::ApRestarted => "the access point restarted",
-            Parting::Phantom => "listed, but no longer received",
-        };
+        let how = how(silence.parting);
         let mut text = format!(" {} ({how}", self.name(silence.association.ap));
         if let Some(dbm) = silence.signal_dbm {
             text.push_str(&format!(", last signal {dbm} dBm"));
@@ -92,6 +84,19 @@ impl Words<'_> {
 
     fn name(&self, ap: ApIndex) -> &str {
         &self.aps[ap.0 as usize].name
+    }
+}
+
+/// How a silence began.
+pub(crate) fn how(parting: Parting) -> &'static str {
+    match parting {
+        Parting::Unlisted => "no longer listed",
+        Parting::LeaveFrame => "leave frame",
+        Parting::SentAway => "sent away by the access point",
+        Parting::PollFailed => "did not answer a poll",
+        Parting::BssLost => "its network went down",
+        Parting::ApRestarted => "the access point restarted",
+        Parting::Phantom => "listed, but no longer received",
     }
 }
 

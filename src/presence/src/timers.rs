@@ -68,6 +68,11 @@ impl Timers {
         }
     }
 
+    /// When `timer` goes off, if it is set.
+    pub fn at(&self, timer: Timer) -> Option<Moment> {
+        self.set.get(&timer).copied()
+    }
+
     /// The next to go off.
     pub fn next(&self) -> Option<(Moment, Timer)> {
         self.queue.first().copied()

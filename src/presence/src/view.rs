@@ -15,7 +15,7 @@ use crate::timers::DeviceIndex;
 const UNKNOWN_MAX: usize = 100;
 
 impl Engine {
-    fn words(&self, anonymous: bool, now: Moment) -> Words<'_> {
+    pub(crate) fn words(&self, anonymous: bool, now: Moment) -> Words<'_> {
         Words { aps: &self.aps, exits: &self.exits, timing: &self.timing, now, anonymous }
     }
 

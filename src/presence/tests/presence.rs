@@ -879,3 +879,23 @@ fn nobody_configured_is_no_empty_house() {
     engine.handle_timeout(Moment::from_ms(3_600_000));
     assert_eq!(engine.view(Moment::from_ms(3_600_000)).house.state, HouseState::Undecided);
 }
+
+#[test]
+fn an_explanation_shows_the_moment() {
+    let mut house = House::lived_in();
+    house.walk_out(ANN);
+    house.pass(60);
+    let text = house.engine.explain(&id("ann"), house.now()).unwrap().to_string();
+    for part in [
+        "Ann: home",
+        "leave frame, last signal -82 dBm, falling",
+        "away after 2 min",
+        "Garden must watch",
+        "ended",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let device = house.engine.explain(&id("ben-phone"), house.now()).unwrap();
+    assert!(device.sections.iter().any(|section| section.title == "Claims"), "{device}");
+    assert!(house.engine.explain(&id("nobody"), house.now()).is_none());
+}
