@@ -454,6 +454,13 @@ fn log_effect(effect: &Effect) {
             log::debug!("{} roamed from {} to {}", roamed.device, roamed.from_ap, roamed.to_ap)
         }
         Effect::NewRoom(room) => log::info!("new room {}", room.name),
+        Effect::Calibrated(sample) => {
+            log::info!("calibrated: {} in {}, sample {}", sample.device, sample.room, sample.id);
+        }
+        Effect::NotCalibrated(refused) => {
+            log::warn!("not calibrated: {} in {}: {}", refused.device, refused.room, refused.error);
+        }
+        Effect::Ask { ap, request } => log::debug!("asking {ap}: request {}", request.id),
         Effect::Person(_) | Effect::Room(_) | Effect::Device(_) | Effect::House(_) => {}
     }
 }

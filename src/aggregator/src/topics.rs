@@ -2,6 +2,7 @@
 //! main loop calls it for every effect. The wording of rooms lives here, and Home Assistant's options follow it.
 
 use whichroom_mqtt::Publish;
+use whichroom_presence::calibration::{NotCalibrated, Sample};
 use whichroom_presence::output::{
     DeviceView, Effect, Home, HouseView, Moved, PersonView, Reason, Roamed, RoomView,
 };
@@ -26,6 +27,9 @@ pub fn publish(effect: &Effect, clock: &Clock, root: &Root) -> Option<Publish> {
         Effect::Roamed(roamed) => {
             Some(event(root, &Topic::DeviceRoamed(roamed.device.clone()), &self::roamed(roamed)))
         }
+        Effect::Calibrated(sample) => Some(event(root, &Topic::Calibrated, &calibrated(sample))),
+        Effect::NotCalibrated(refused) => Some(event(root, &Topic::Calibrated, &not_calibrated(refused))),
+        Effect::Ask { ap, request } => Some(event(root, &Topic::ApRequest(ap.clone()), request)),
         Effect::Problem(_) | Effect::ProblemOver(_) | Effect::NewRoom(_) => None,
     }
 }
@@ -118,6 +122,26 @@ fn roamed(roamed: &Roamed) -> wire::Roamed {
         from_ap: roamed.from_ap.clone(),
         to_ap: roamed.to_ap.clone(),
         bssid: roamed.bssid,
+    }
+}
+
+fn calibrated(sample: &Sample) -> wire::Calibrated {
+    wire::Calibrated {
+        schema: SCHEMA,
+        device: Some(sample.device.clone()),
+        room: Some(sample.room.clone()),
+        sample: Some(sample.id),
+        error: None,
+    }
+}
+
+fn not_calibrated(refused: &NotCalibrated) -> wire::Calibrated {
+    wire::Calibrated {
+        schema: SCHEMA,
+        device: Some(refused.device.clone()),
+        room: Some(refused.room.clone()),
+        sample: None,
+        error: Some(refused.error.to_string()),
     }
 }
 

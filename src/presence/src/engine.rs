@@ -10,6 +10,7 @@ use whichroom_wire::{Id, Mac};
 
 use crate::Moment;
 use crate::access_point::{AccessPoint, ApState};
+use crate::calibration::Samples;
 use crate::device::{Device, Memory};
 use crate::house::House;
 use crate::output::{Effect, Problem};
@@ -49,6 +50,7 @@ pub struct Engine {
     pub(crate) timers: Timers,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) touched: Touched,
+    pub(crate) samples: Samples,
 }
 
 /// A room and who is in it, by position among the people.
@@ -97,6 +99,7 @@ impl Engine {
             timers: Timers::default(),
             effects: VecDeque::new(),
             touched: Touched::default(),
+            samples: Samples::default(),
         };
         for ap in access_points {
             let own = ap.room.is_none();
@@ -214,6 +217,7 @@ impl Engine {
         next.bssids = old.bssids;
         next.problems = old.problems;
         next.broker_problem = old.broker_problem;
+        next.samples = old.samples;
         next.house.carry(&old.house);
         let mut ap_now: Vec<Option<ApIndex>> = Vec::new();
         let mut room_now: Vec<Option<usize>> = vec![None; old.rooms.len()];

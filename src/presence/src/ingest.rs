@@ -381,7 +381,9 @@ fn agent_of(topic: &Topic) -> Option<&Id> {
         | Topic::PersonMoved(_)
         | Topic::Room(_)
         | Topic::Device(_)
-        | Topic::DeviceRoamed(_) => None,
+        | Topic::DeviceRoamed(_)
+        | Topic::Calibrate
+        | Topic::Calibrated => None,
     }
 }
 

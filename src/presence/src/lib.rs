@@ -6,6 +6,7 @@
 //! effects whose words `reasons` finds.
 
 mod access_point;
+pub mod calibration;
 mod claims;
 mod decide;
 mod device;

@@ -5,9 +5,10 @@ use std::fmt;
 
 use serde::Serialize;
 use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
-use whichroom_wire::{Host, Id, Mac, Radio};
+use whichroom_wire::{Host, Id, Mac, Radio, Request};
 
 use crate::Moment;
+use crate::calibration::{NotCalibrated, Sample};
 
 /// Something for the shell to do. Each carries the whole new state of its thing, never a part.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,6 +31,17 @@ pub enum Effect {
     ProblemOver(Problem),
     /// A new room came with an AP that no configuration names: discovery before states.
     NewRoom(RoomView),
+    /// A calibration is done: keep [`Engine::samples`](crate::Engine::samples), answer, log line.
+    Calibrated(Sample),
+    /// A calibration gave nothing: answer, log line.
+    NotCalibrated(NotCalibrated),
+    /// Send a request to an access point, not retained.
+    Ask {
+        /// The access point.
+        ap: Id,
+        /// What to ask it.
+        request: Request,
+    },
 }
 
 /// A fact that decided, with its figures. `Display` says it in plain words.

@@ -604,7 +604,10 @@ fn broker_restart() {
             | Effect::Roamed(_)
             | Effect::Problem(_)
             | Effect::ProblemOver(_)
-            | Effect::NewRoom(_) => None,
+            | Effect::NewRoom(_)
+            | Effect::Calibrated(_)
+            | Effect::NotCalibrated(_)
+            | Effect::Ask { .. } => None,
         })
         .collect();
     let order = |kind: &str| kinds.iter().filter(|known| **known == kind).count();

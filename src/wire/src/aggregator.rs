@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Id, Mac};
+use crate::{Id, Mac, SCHEMA};
 
 /// Payload of [`Topic::Status`](crate::Topic::Status) while the aggregator runs.
 pub const ONLINE: &str = "online";
@@ -193,6 +193,54 @@ pub struct Roamed {
 pub enum RoamedKind {
     /// A roam.
     Roamed,
+}
+
+/// Sent to `calibrate` by whoever may: "I am in the kitchen now".
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibrate {
+    /// [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// The device's id, or its person's.
+    pub device: Id,
+    /// The room's id.
+    pub room: Id,
+}
+
+/// Largest [`Calibrate`] that is read, in bytes.
+pub const CALIBRATE_PAYLOAD_MAX: usize = 4096;
+
+impl Calibrate {
+    /// Reads a payload; the error says what is wrong with it.
+    pub fn decode(payload: &[u8]) -> Result<Calibrate, String> {
+        if payload.len() > CALIBRATE_PAYLOAD_MAX {
+            return Err(format!(
+                "{} bytes are too many; at most {CALIBRATE_PAYLOAD_MAX} are read",
+                payload.len()
+            ));
+        }
+        let read: Calibrate = serde_json::from_slice(payload).map_err(|error| {
+            format!(r#"{error}; a payload reads {{"schema":1,"device":"ada-phone","room":"kitchen"}}"#)
+        })?;
+        if read.schema != SCHEMA {
+            return Err(format!("schema is {}, this release knows {SCHEMA}", read.schema));
+        }
+        Ok(read)
+    }
+}
+
+/// Sent to `calibrated`, not retained: what became of a [`Calibrate`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calibrated {
+    /// [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// The device; as it was asked for, if it is refused. `None` if the payload did not read.
+    pub device: Option<Id>,
+    /// The room.
+    pub room: Option<Id>,
+    /// The sample that was kept; `None` if there is none.
+    pub sample: Option<u32>,
+    /// Why there is none, and what to do, in words.
+    pub error: Option<String>,
 }
 
 /// Writes one of this module's messages.

@@ -106,7 +106,9 @@ impl AgentMessage {
             | Topic::PersonMoved(_)
             | Topic::Room(_)
             | Topic::Device(_)
-            | Topic::DeviceRoamed(_) => return Err(DecodeError::NotFromAnAgent),
+            | Topic::DeviceRoamed(_)
+            | Topic::Calibrate
+            | Topic::Calibrated => return Err(DecodeError::NotFromAnAgent),
         };
         // A newer schema may have another shape, so it is looked for even where the rest did not read.
         match result {

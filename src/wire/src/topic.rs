@@ -65,6 +65,10 @@ pub enum Topic {
     Device(Id),
     /// [`Roamed`](crate::aggregator::Roamed) of a device.
     DeviceRoamed(Id),
+    /// [`Calibrate`](crate::aggregator::Calibrate), from whoever may: a device is in a room now.
+    Calibrate,
+    /// [`Calibrated`](crate::aggregator::Calibrated): what became of it.
+    Calibrated,
 }
 
 impl Topic {
@@ -92,6 +96,8 @@ impl Topic {
             ("room", Some(room), None) => Topic::Room(id(room)?),
             ("device", Some(device), None) => Topic::Device(id(device)?),
             ("device", Some(device), Some("roamed")) => Topic::DeviceRoamed(id(device)?),
+            ("calibrate", None, None) => Topic::Calibrate,
+            ("calibrated", None, None) => Topic::Calibrated,
             _ => return None,
         })
     }
@@ -115,6 +121,8 @@ impl fmt::Display for Topic {
             Topic::Room(room) => write!(f, "room/{room}"),
             Topic::Device(device) => write!(f, "device/{device}"),
             Topic::DeviceRoamed(device) => write!(f, "device/{device}/roamed"),
+            Topic::Calibrate => f.write_str("calibrate"),
+            Topic::Calibrated => f.write_str("calibrated"),
         }
     }
 }
@@ -142,6 +150,8 @@ mod tests {
             Topic::Room(id.clone()),
             Topic::Device(id.clone()),
             Topic::DeviceRoamed(id),
+            Topic::Calibrate,
+            Topic::Calibrated,
         ];
         let root = Root::new(&"home".parse().unwrap());
         for topic in topics {
@@ -151,9 +161,17 @@ mod tests {
 
     #[test]
     fn foreign_topics_are_none_of_ours() {
-        for below in
-            ["", "ap", "ap/Kitchen/status", "ap/a/b/c", "ap//status", "person", "person/a/b/c", "tracked/x"]
-        {
+        for below in [
+            "",
+            "ap",
+            "ap/Kitchen/status",
+            "ap/a/b/c",
+            "ap//status",
+            "person",
+            "person/a/b/c",
+            "tracked/x",
+            "calibrate/x",
+        ] {
             assert_eq!(Topic::parse(below), None, "{below}");
         }
         let root = Root::new(&"home".parse().unwrap());

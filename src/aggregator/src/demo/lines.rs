@@ -31,7 +31,10 @@ pub(super) fn line(effect: &Effect, clock: &Clock, score: &Score) -> Option<Stri
         | Effect::Device(_)
         | Effect::House(_)
         | Effect::Roamed(_)
-        | Effect::NewRoom(_) => return None,
+        | Effect::NewRoom(_)
+        | Effect::Calibrated(_)
+        | Effect::NotCalibrated(_)
+        | Effect::Ask { .. } => return None,
     };
     Some(cut(&text))
 }
