@@ -20,6 +20,7 @@ use whichroom_wire::aggregator::{OFFLINE, ONLINE};
 use whichroom_wire::{Id, Root, Topic};
 
 use crate::clock::Clock;
+use crate::command::{Answer, Command, Outcome, Refusal};
 use crate::config::HomeAssistant;
 use crate::home_assistant::{BORN, Desired, Home, Owned, Published, birth_topic};
 use crate::topics;
@@ -138,6 +139,25 @@ impl Hub {
             self.publish_states();
         }
         self.settle(clock);
+    }
+
+    /// Somebody asks or tells something, from the page or the command line.
+    pub fn handle_command(&mut self, command: Command, now: Moment, clock: &Clock) -> Outcome {
+        let outcome = match command {
+            Command::Explain { id } => self.explain(&id, now),
+        };
+        self.settle(clock);
+        outcome
+    }
+
+    fn explain(&self, id: &Id, now: Moment) -> Outcome {
+        let explanation = self.engine.explain(id, now).ok_or_else(|| {
+            let view = self.engine.view(now);
+            let people = view.people.iter().map(|person| &person.id);
+            let known = people.chain(view.devices.iter().map(|device| &device.id));
+            Refusal::unknown_id("person or device", id, known)
+        });
+        explanation.map(Answer::Explanation)
     }
 
     /// A time that [`Hub::poll_timeout`] named has come.

@@ -4,8 +4,10 @@
 //! against a simulated home.
 
 mod clock;
+mod command;
 mod config;
 mod demo;
+mod explain;
 mod home_assistant;
 mod hub;
 mod init;
@@ -28,6 +30,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom init    writes whichroom.toml and says what to paste on each access point
   whichroom run     the real thing
   whichroom check   what is wrong with whichroom.toml
+  whichroom explain why somebody is where they are said to be
 
 Each takes --help. whichroom --version says the version.
 ";
@@ -89,6 +92,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("init") => init::main(args),
                 Some("run") => run::main(args),
                 Some("check") => run::check(args),
+                Some("explain") => explain::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),
             }
         }

@@ -19,10 +19,10 @@ use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant};
 use crate::hub::{self, Hub};
 use crate::state::{Saved, StateFile};
-use crate::web::{self, PageContext, WebServer, page_json};
+use crate::web::{self, Ask, Desk, PageContext, WebServer, page_json};
 
 /// The page's port unless the configuration names one.
-const PAGE_PORT: u16 = 8737;
+pub const PAGE_PORT: u16 = 8737;
 /// The page is written anew at most this often.
 const PAGE_EVERY: Duration = Duration::from_millis(200);
 /// Counters of the page that change without a decision are this old at most.
@@ -61,6 +61,7 @@ enum Input {
     Mqtt(Side, Event),
     Setup(Box<(Setup, HomeAssistant)>),
     Context(PageContext),
+    Page(Ask),
     Stop,
 }
 
@@ -143,9 +144,12 @@ impl Server {
             None => Saved::new(options.site.clone()),
         };
         let (page_sender, page_receiver) = watch::channel(Arc::from("{}"));
-        let web = open_page(options.listen, options.hosts.clone(), page_receiver)?;
-        let page = web.address();
         let (inputs, receiver) = mpsc::channel();
+        let asks = inputs.clone();
+        // A stopped main loop answers nothing, and the page stops with it.
+        let ask = Arc::new(move |ask| drop(asks.send(Input::Page(ask))));
+        let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask })?;
+        let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
         let worker = Worker::new(options, saved, web, page_sender, links);
         let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
@@ -182,16 +186,12 @@ impl Server {
     }
 }
 
-fn open_page(
-    listen: Option<SocketAddr>,
-    hosts: Vec<String>,
-    state: watch::Receiver<Arc<str>>,
-) -> Result<WebServer, Failure> {
+fn open_page(listen: Option<SocketAddr>, hosts: Vec<String>, desk: Desk) -> Result<WebServer, Failure> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PAGE_PORT));
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let started = match listen {
-        Some(address) => web::start(address, hosts, state),
-        None => web::start(usual, hosts.clone(), state.clone()).or_else(|_| web::start(any, hosts, state)),
+        Some(address) => web::start(address, hosts, desk),
+        None => web::start(usual, hosts.clone(), desk.clone()).or_else(|_| web::start(any, hosts, desk)),
     };
     started.map_err(|error| Failure::run(format!("the page: {error}")))
 }
@@ -232,6 +232,8 @@ struct Worker {
     saved_at: Instant,
     page_at: Option<Instant>,
     page_stale: bool,
+    /// Somebody asked for the present state since it was last written.
+    page_wanted: bool,
 }
 
 impl Worker {
@@ -276,6 +278,7 @@ impl Worker {
             saved_at: Instant::now(),
             page_at: None,
             page_stale: true,
+            page_wanted: true,
         }
     }
 
@@ -322,6 +325,11 @@ impl Worker {
             }
             Input::Setup(both) => self.hub.handle_setup(both.0, both.1, now, &self.clock),
             Input::Context(context) => self.context = context,
+            Input::Page(Ask::Look) => self.page_wanted = true,
+            Input::Page(Ask::Command(command, reply)) => {
+                // Who asked may have gone.
+                let _ = reply.send(self.hub.handle_command(command, now, &self.clock));
+            }
             Input::Stop => return true,
         }
         self.page_stale = true;
@@ -331,10 +339,7 @@ impl Worker {
     /// Until the next thing that is due by time.
     fn wait(&self) -> Duration {
         let hub = self.hub.poll_timeout().map(|at| self.clock.until(at));
-        let page = self.page_at.map(|at| {
-            (at + if self.page_stale { PAGE_EVERY } else { PAGE_AT_LEAST })
-                .saturating_duration_since(Instant::now())
-        });
+        let page = self.page_due().map(|at| at.saturating_duration_since(Instant::now()));
         let save =
             self.unsaved_since.map(|at| (at + SAVE_AFTER_DECISION).saturating_duration_since(Instant::now()));
         [hub, page, save].into_iter().flatten().min().unwrap_or(SAVE_AFTER_DECISION)
@@ -367,15 +372,24 @@ impl Worker {
         }
     }
 
+    /// When to write the page; never while nobody looks.
+    fn page_due(&self) -> Option<Instant> {
+        if !self.page_wanted && !Desk::is_watched(&self.page) {
+            return None;
+        }
+        let Some(at) = self.page_at else { return Some(Instant::now()) };
+        Some(at + if self.page_stale || self.page_wanted { PAGE_EVERY } else { PAGE_AT_LEAST })
+    }
+
     fn write_page(&mut self) {
-        let every = if self.page_stale { PAGE_EVERY } else { PAGE_AT_LEAST };
-        if self.page_at.is_some_and(|at| at.elapsed() < every) {
+        if self.page_due().is_none_or(|at| at > Instant::now()) {
             return;
         }
         let json = page_json(&self.hub.view(self.clock.now()), &self.clock, &self.context);
         self.page.send_replace(Arc::from(json));
         self.page_at = Some(Instant::now());
         self.page_stale = false;
+        self.page_wanted = false;
     }
 
     fn save_if_due(&mut self) {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use whichroom_wire::Id;
 
 use crate::Moment;
@@ -17,7 +17,7 @@ use crate::setup::Counts;
 use crate::timers::{ApIndex, DeviceIndex, Timer};
 
 /// Everything that is known of a person or a device at one moment, in plain words with figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// Of the person or device.
     pub id: Id,
@@ -34,7 +34,7 @@ pub struct Explanation {
 }
 
 /// What an [`Explanation`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Subject {
     /// A person.
@@ -44,7 +44,7 @@ pub enum Subject {
 }
 
 /// Lines about one thing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
     /// What they are about.
     pub title: String,

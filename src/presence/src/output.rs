@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
 use whichroom_wire::{Host, Id, Mac, Radio, Request};
 
@@ -47,7 +47,7 @@ pub enum Effect {
 /// A fact that decided, with its figures. `Display` says it in plain words.
 ///
 /// Texts are short, name APs and devices by their names, and put figures with their units.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reason(pub String);
 
 impl fmt::Display for Reason {

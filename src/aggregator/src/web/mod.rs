@@ -1,9 +1,11 @@
-//! The page: read-only, compiled in, on a thread of its own, so that no browser ever holds up a decision. The main loop
-//! hands it the whole state as JSON text ([`page_json`]); every open page is sent it when it changes.
+//! The page: compiled in, on a thread of its own, so that no browser ever holds up a decision. The main loop hands it
+//! the whole state as JSON text ([`page_json`]) while somebody looks; every open page is sent it when it changes.
+//! Commands (`commands`) are handed to the main loop and answered by it.
 //!
-//! It has no sign-in, so it trusts nobody: only known Host headers, only GET, small headers, few connections, a
-//! content security policy without inline anything, and nothing that is loaded from elsewhere.
+//! It has no sign-in, so it trusts nobody: only known Host headers, only GET but for commands, small headers, few
+//! connections, a content security policy without inline anything, and nothing that is loaded from elsewhere.
 
+mod commands;
 pub mod feed;
 mod hosts;
 mod outdated;
@@ -25,14 +27,15 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use futures_util::stream::{self, Stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::command::{Command, Outcome};
 use hosts::Hosts;
 
 const PAGE: &str = include_str!("assets/page.html");
@@ -51,6 +54,8 @@ const HEADERS_COUNT_MAX: usize = 64;
 const HEADERS_WAIT: Duration = Duration::from_secs(10);
 /// An open page is sent a new state at most this often.
 const EVENT_EVERY: Duration = Duration::from_millis(250);
+/// The present state is waited for this long, then the last one is shown.
+const LOOK_WAIT: Duration = Duration::from_secs(1);
 /// Silence on an open page's connection is broken after this, so that proxies keep it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Waits after the system refused a connection, usually for want of file descriptors.
@@ -89,15 +94,35 @@ pub struct StartError {
     error: io::Error,
 }
 
+/// What the page wants of the main loop.
+pub enum Ask {
+    /// Somebody looks: the state that is handed over is to be the present one.
+    Look,
+    /// To be carried out and answered.
+    Command(Command, oneshot::Sender<Outcome>),
+}
+
+/// The page's side of the main loop.
+#[derive(Clone)]
+pub struct Desk {
+    /// The whole state. Every open page holds a receiver of its own, beside this one.
+    pub state: watch::Receiver<Arc<str>>,
+    /// Hands something to the main loop; never blocks.
+    pub ask: Arc<dyn Fn(Ask) + Send + Sync>,
+}
+
+impl Desk {
+    /// Whether a page is open whose state is to be kept up to date.
+    pub fn is_watched(state: &watch::Sender<Arc<str>>) -> bool {
+        state.receiver_count() > 1
+    }
+}
+
 /// Opens the page. It answers to loopback's names, its own address and `allowed_hosts`.
-pub fn start(
-    listen: SocketAddr,
-    allowed_hosts: Vec<String>,
-    state: watch::Receiver<Arc<str>>,
-) -> Result<WebServer, StartError> {
+pub fn start(listen: SocketAddr, allowed_hosts: Vec<String>, desk: Desk) -> Result<WebServer, StartError> {
     open(PAGE_SERVICE, listen, |address| {
         let hosts = Hosts::new(address, &allowed_hosts);
-        router(Arc::new(Shared { hosts, state, events: Arc::new(Semaphore::new(EVENTS_MAX)) }))
+        router(Arc::new(Shared { address, hosts, desk, events: Arc::new(Semaphore::new(EVENTS_MAX)) }))
     })
 }
 
@@ -175,8 +200,9 @@ impl std::error::Error for StartError {
 
 /// What requests share.
 struct Shared {
+    address: SocketAddr,
     hosts: Hosts,
-    state: watch::Receiver<Arc<str>>,
+    desk: Desk,
     events: Arc<Semaphore>,
 }
 
@@ -240,6 +266,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/api/state", get(state))
         .route("/api/events", get(events))
+        .route("/api/{command}", post(commands::command))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
@@ -281,8 +308,18 @@ async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
 }
 
 async fn state(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
-    let state = shared.state.borrow().to_string();
+    let state = present(&shared.desk).await.borrow().to_string();
     ([(header::CONTENT_TYPE, "application/json")], state)
+}
+
+/// The state as it is now. While nobody looks it is not kept up to date, so this asks for it.
+async fn present(desk: &Desk) -> watch::Receiver<Arc<str>> {
+    let mut state = desk.state.clone();
+    state.mark_unchanged();
+    (desk.ask)(Ask::Look);
+    // A main loop that is this late says nothing new.
+    let _ = timeout(LOOK_WAIT, state.changed()).await;
+    state
 }
 
 async fn events(State(shared): State<Arc<Shared>>) -> Response {
@@ -290,8 +327,8 @@ async fn events(State(shared): State<Arc<Shared>>) -> Response {
         let text = format!("{EVENTS_MAX} pages are open already; close one.\n");
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
-    let follow =
-        Follow { state: shared.state.clone(), next_at: Instant::now(), is_new: true, _permit: permit };
+    let state = present(&shared.desk).await;
+    let follow = Follow { state, next_at: Instant::now(), is_new: true, _permit: permit };
     Sse::new(states(follow)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 

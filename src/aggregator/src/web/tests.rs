@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
 use super::*;
+use crate::command::{BODY_MAX, Refusal};
 
 struct Running {
     server: WebServer,
@@ -11,9 +12,22 @@ struct Running {
 }
 
 fn running(allowed: &[&str]) -> Running {
+    running_on(Ipv4Addr::LOCALHOST, allowed)
+}
+
+/// With a main loop that has the present state at hand, and that knows nobody.
+fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
     let (state, receiver) = watch::channel(Arc::from(r#"{"turn":0}"#));
     let allowed = allowed.iter().map(|&host| host.to_owned()).collect();
-    let server = start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), allowed, receiver).unwrap();
+    let states = state.clone();
+    let ask = move |ask| match ask {
+        Ask::Look => states.send_modify(|_| {}),
+        Ask::Command(Command::Explain { id }, reply) => {
+            let _ = reply.send(Err(Refusal::unknown_id("person or device", &id, [])));
+        }
+    };
+    let desk = Desk { state: receiver, ask: Arc::new(ask) };
+    let server = start(SocketAddr::from((ip, 0)), allowed, desk).unwrap();
     Running { server, state }
 }
 
@@ -84,7 +98,7 @@ fn every_part_of_the_page_is_served_with_its_type() {
 }
 
 #[test]
-fn there_is_nothing_else_and_nothing_to_change() {
+fn there_is_nothing_else() {
     let running = running(&[]);
     for path in ["/favicon.ico", "/api", "/page.html", "/../etc/passwd", "/api/state/"] {
         assert_eq!(status(&running.get(path)), "404", "{path}");
@@ -232,10 +246,66 @@ fn a_stop_closes_open_pages_and_frees_the_port() {
 #[test]
 fn a_taken_port_is_named() {
     let running = running(&[]);
-    let (_sender, receiver) = watch::channel(Arc::from("{}"));
-    let Err(error) = start(running.server.address(), Vec::new(), receiver) else {
-        panic!("the port was free")
-    };
+    let (_sender, state) = watch::channel(Arc::from("{}"));
+    let desk = Desk { state, ask: Arc::new(|_| {}) };
+    let Err(error) = start(running.server.address(), Vec::new(), desk) else { panic!("the port was free") };
     let text = error.to_string();
     assert!(text.contains(&running.server.address().to_string()) && text.contains("[web] listen"), "{text}");
+}
+
+const JSON: &str = "\r\nContent-Type: application/json";
+
+impl Running {
+    /// A command with these further header lines.
+    fn post(&self, name: &str, headers: &str, body: &str) -> String {
+        let host = self.server.address();
+        self.answer(&format!(
+            "POST /api/{name} HTTP/1.1\r\nHost: {host}{headers}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+}
+
+#[test]
+fn a_command_is_answered_by_the_main_loop() {
+    let running = running(&[]);
+    let answer = running.post("explain", JSON, r#"{"id":"nobody"}"#);
+    assert_eq!(status(&answer), "404");
+    assert!(answer.contains("content-type: application/json\r\n"), "{answer}");
+    assert!(
+        answer.contains(r#"{"error":"there is no person or device \"nobody\"; known: none"}"#),
+        "{answer}"
+    );
+    assert_eq!(status(&running.post("explain", JSON, "{")), "400");
+    assert_eq!(status(&running.post("fly", JSON, "{}")), "404");
+    assert_eq!(status(&running.get("/api/explain")), "405");
+}
+
+#[test]
+fn a_page_of_somebody_else_cannot_send_a_command() {
+    let running = running(&[]);
+    let own = format!("{JSON}\r\nOrigin: http://{}", running.server.address());
+    for (headers, expected) in [
+        (own.as_str(), "404"),
+        ("\r\nContent-Type: application/json; charset=utf-8\r\nSec-Fetch-Site: same-origin", "404"),
+        ("", "415"),
+        ("\r\nContent-Type: text/plain", "415"),
+        ("\r\nContent-Type: application/x-www-form-urlencoded", "415"),
+        (&format!("{JSON}\r\nOrigin: null"), "403"),
+        (&format!("{JSON}\r\nOrigin: http://evil.example"), "403"),
+        (&format!("{own}.evil.example"), "403"),
+        (&format!("{JSON}\r\nSec-Fetch-Site: cross-site"), "403"),
+        (&format!("{JSON}\r\nSec-Fetch-Site: same-site"), "403"),
+    ] {
+        assert_eq!(status(&running.post("explain", headers, r#"{"id":"nobody"}"#)), expected, "{headers}");
+    }
+}
+
+#[test]
+fn a_large_body_is_refused_before_it_is_kept() {
+    let running = running(&[]);
+    let body = format!(r#"{{"id":"{}"}}"#, "x".repeat(BODY_MAX));
+    assert_eq!(status(&running.post("explain", JSON, &body)), "413");
+    let fits = format!(r#"{{"id":"nobody"}}{}"#, " ".repeat(BODY_MAX - 100));
+    assert_eq!(status(&running.post("explain", JSON, &fits)), "404");
 }
