@@ -1,7 +1,7 @@
 //! Says who is home and in which room, from what OpenWrt access points hear.
 //!
-//! `whichroom run` is the server, `init` writes its configuration, `check` judges one, and `demo` runs everything
-//! against a simulated home.
+//! `whichroom run` is the server, `init` writes its configuration, `check` judges one, `demo` runs everything
+//! against a simulated home, and `score` measures decisions against the truth.
 
 mod clock;
 mod command;
@@ -13,6 +13,7 @@ mod hub;
 mod init;
 mod install;
 mod run;
+mod score;
 mod server;
 mod state;
 mod topics;
@@ -31,6 +32,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom run     the real thing
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
+  whichroom score   how well rooms are told, on recorded traces
 
 Each takes --help. whichroom --version says the version.
 ";
@@ -93,6 +95,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("run") => run::main(args),
                 Some("check") => run::check(args),
                 Some("explain") => explain::main(args),
+                Some("score") => score::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),
             }
         }

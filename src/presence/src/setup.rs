@@ -30,6 +30,8 @@ pub struct AccessPointSetup {
     pub name: String,
     /// The room it stands in; its own room, named after it, if none is given.
     pub room: Option<Id>,
+    /// Which storey it stands on, 0 the ground floor; that of its room if none is given.
+    pub floor: Option<i8>,
     /// People leave home past it: a device that is gone from it is soon away.
     pub exit: bool,
 }
@@ -43,6 +45,8 @@ pub struct RoomSetup {
     pub name: String,
     /// Rooms one can walk to from here.
     pub adjoins: Vec<Id>,
+    /// Which storey it is on, 0 the ground floor.
+    pub floor: Option<i8>,
     /// In the open: not inside the house.
     pub outdoor: bool,
 }

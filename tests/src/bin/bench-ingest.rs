@@ -364,6 +364,7 @@ fn setup(size: Size) -> Setup {
                 id: id("ap", number),
                 name: format!("AP {number}"),
                 room: Some(id("room", number)),
+                floor: None,
                 exit: number % 10 == 0,
             })
             .collect(),
@@ -372,6 +373,7 @@ fn setup(size: Size) -> Setup {
                 id: id("room", number),
                 name: format!("Room {number}"),
                 adjoins: adjoins(number),
+                floor: None,
                 outdoor: false,
             })
             .collect(),

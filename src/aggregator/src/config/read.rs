@@ -23,6 +23,9 @@ use super::{
 /// Environment variable with the password for `[mqtt] url`.
 const PASSWORD_VARIABLE: &str = "WHICHROOM_MQTT_PASSWORD";
 
+/// Storeys a house may have, 0 the ground floor.
+const FLOORS: Range<i64> = -9..100;
+
 /// Home Assistant's longest state.
 const ROOM_NAME_MAX: usize = 255;
 
@@ -183,20 +186,26 @@ impl Reader<'_> {
         let mut rooms = Vec::new();
         let mut wishes: Vec<(usize, Vec<At<String>>)> = Vec::new();
         for section in self.walk.tables(root, "room", |_, _| false) {
-            self.walk.only(&section, &["id", "name", "adjoins", "outdoor"]);
+            self.walk.only(&section, &["id", "name", "adjoins", "floor", "outdoor"]);
             let Some((id, name)) = self.id_and_name(&section, "room") else { continue };
             if let Some(why) = reserved_room(&name) {
                 self.walk.mistake(&section.span, why);
             }
             wishes.push((rooms.len(), self.walk.texts(&section, "adjoins")));
             let outdoor = self.walk.flag(&section, "outdoor").unwrap_or(false);
-            rooms.push(RoomSetup { id, name, adjoins: Vec::new(), outdoor });
+            let floor = self.floor(&section);
+            rooms.push(RoomSetup { id, name, adjoins: Vec::new(), floor, outdoor });
         }
         for (index, names) in wishes {
             let adjoins: Vec<Id> = names.iter().filter_map(|name| self.known_room(name, &rooms)).collect();
             rooms[index].adjoins = adjoins;
         }
         rooms
+    }
+
+    /// Which storey something is on.
+    fn floor(&mut self, section: &Section<'_>) -> Option<i8> {
+        self.walk.integer(section, "floor", FLOORS).and_then(|floor| i8::try_from(floor).ok())
     }
 
     /// A room by id or name, among those the file lists.
@@ -217,13 +226,14 @@ impl Reader<'_> {
         let rooms_listed = root.has("room");
         let mut any = None;
         for section in self.walk.tables(root, "ap", |_, _| false) {
-            self.walk.only(&section, &["id", "name", "room", "exit"]);
+            self.walk.only(&section, &["id", "name", "room", "floor", "exit"]);
             any.get_or_insert(section.span.clone());
             let wish = self.walk.text(&section, "room");
             let Some((id, name)) = self.id_and_name(&section, "ap") else { continue };
             let room = self.room_of(wish, rooms_listed, setup);
             let exit = self.walk.flag(&section, "exit").unwrap_or(false);
-            setup.access_points.push(AccessPointSetup { id, name, room, exit });
+            let floor = self.floor(&section);
+            setup.access_points.push(AccessPointSetup { id, name, room, floor, exit });
         }
         if let Some(span) = any.filter(|_| !setup.access_points.iter().any(|ap| ap.exit)) {
             let text = "no access point is an exit: people who leave are only away after hours; \
@@ -254,6 +264,7 @@ impl Reader<'_> {
                 id: id.clone(),
                 name: wish.value,
                 adjoins: Vec::new(),
+                floor: None,
                 outdoor: false,
             });
         }
@@ -442,7 +453,7 @@ impl Reader<'_> {
     fn timing(&mut self, root: &Section<'_>) -> Timing {
         let mut timing = Timing::default();
         let Some(section) = self.walk.table(root, "timing") else { return timing };
-        const WEEK_S: u64 = 7 * 24 * 3600;
+        const WEEK_S: i64 = 7 * 24 * 3600;
         let keys: [(&str, &mut u64); 8] = [
             ("exit_s", &mut timing.exit_ms),
             ("interior_s", &mut timing.interior_ms),
@@ -456,7 +467,7 @@ impl Reader<'_> {
         self.walk.only(&section, &keys.each_ref().map(|(key, _)| *key));
         for (key, ms) in keys {
             if let Some(seconds) = self.walk.integer(&section, key, 1..WEEK_S + 1) {
-                *ms = seconds * 1000;
+                *ms = seconds.unsigned_abs() * 1000;
             }
         }
         timing
@@ -644,6 +655,7 @@ password = "secret"
 [[room]]
 name = "Living room"
 adjoins = ["Kitchen"]
+floor = -1
 [[room]]
 id = "kitchen"
 name = "Kitchen"
@@ -652,6 +664,7 @@ id = "downstairs"
 room = "Living room"
 [[ap]]
 id = "garden"
+floor = 0
 exit = true
 [[person]]
 name = "Ada"
@@ -670,6 +683,8 @@ kind = "guest"
         let config = config(HOME);
         assert_eq!(config.setup.rooms[0].adjoins, ["kitchen".parse().unwrap()]);
         assert_eq!(config.setup.access_points[0].room, Some("living-room".parse().unwrap()));
+        assert_eq!((config.setup.rooms[0].floor, config.setup.rooms[1].floor), (Some(-1), None));
+        assert_eq!(config.setup.access_points[1].floor, Some(0));
         assert!(config.setup.access_points[1].exit);
         assert_eq!(config.setup.access_points[1].name, "Garden");
         assert_eq!(config.setup.people[0].devices[0].id, "ada".parse().unwrap());
@@ -722,6 +737,7 @@ kind = "guest"
     fn impossible_values_are_mistakes() {
         for (text, part) in [
             ("[timing]\nexit_s = 0", "timing.exit_s must be from 1 to 604800"),
+            ("[[room]]\nname = \"x\"\nfloor = 300", "room[1].floor must be from -9 to 99"),
             ("[timing]\nexit_s = 1.5", "must be a whole number, not float"),
             ("[feed]\nlisten = \"127.0.0.1:1\"", "folder"),
             ("[web]\nlisten = \"0.0.0.0:80\"", "no sign-in"),

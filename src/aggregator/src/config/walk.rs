@@ -164,13 +164,13 @@ impl<'t> Walk<'t> {
     }
 
     /// A whole number within `range`.
-    pub fn integer(&mut self, section: &Section<'_>, key: &str, range: Range<u64>) -> Option<u64> {
+    pub fn integer(&mut self, section: &Section<'_>, key: &str, range: Range<i64>) -> Option<i64> {
         let value = section.get(key)?;
         let Some(integer) = value.get_ref().as_integer() else {
             self.wrong_type(section, key, value, "a whole number");
             return None;
         };
-        let number = u64::from_str_radix(integer.as_str(), integer.radix())
+        let number = i64::from_str_radix(integer.as_str(), integer.radix())
             .ok()
             .filter(|number| range.contains(number));
         if number.is_none() {

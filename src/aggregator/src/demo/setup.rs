@@ -11,12 +11,14 @@ pub(super) fn of(world: &World) -> Setup {
         id: ap.id.clone(),
         name: ap.name.clone(),
         room: Some(ap.room.clone()),
+        floor: None,
         exit: ap.exit,
     });
     let rooms = world.rooms().iter().map(|room| RoomSetup {
         id: room.id.clone(),
         name: room.name.clone(),
         adjoins: room.adjoins.clone(),
+        floor: i8::try_from(room.floor).ok(),
         outdoor: room.outdoor,
     });
     let people = world.people().iter().enumerate().map(|(index, person)| {

@@ -46,12 +46,14 @@ pub fn setup() -> Setup {
         id: id(&name.to_lowercase()),
         name: name.to_owned(),
         room: Some(id(&name.to_lowercase())),
+        floor: None,
         exit,
     };
     let room = |name: &str| RoomSetup {
         id: id(&name.to_lowercase()),
         name: name.to_owned(),
         adjoins: Vec::new(),
+        floor: None,
         outdoor: name == "Garden",
     };
     let device = |name: &str, macs: &[Mac], counts| DeviceSetup {
