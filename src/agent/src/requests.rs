@@ -3,7 +3,7 @@
 //! A request costs the station air time and battery: only stations that can answer and are awake are asked, within a
 //! budget a station and a pause after refusals. Time is the agent's milliseconds.
 
-use whichroom_wire::Mac;
+use whichroom_wire::{Mac, not_now};
 
 use crate::sorted::Sorted;
 
@@ -93,7 +93,7 @@ impl Requests {
             return Err("the station does not support this mode");
         }
         if inactive_ms.is_none_or(|silence| silence > ASLEEP_MS) {
-            return Err("asleep");
+            return Err(not_now::ASLEEP);
         }
         self.make_room(mac, now_ms);
         if self.budgets.get(&mac).is_none() {
@@ -104,14 +104,14 @@ impl Requests {
             return Err("refused three times; left alone for a day");
         }
         if budget.asked_ms.is_some_and(|asked| asked + GAP_MS > now_ms) {
-            return Err("asked less than 10 s ago");
+            return Err(not_now::TOO_SOON);
         }
         if budget.hour_began_ms + HOUR_MS <= now_ms || budget.asked_ms.is_none() {
             budget.hour_began_ms = now_ms;
             budget.asked_this_hour = 0;
         }
         if budget.asked_this_hour >= HOURLY {
-            return Err("asked 60 times in this hour");
+            return Err(not_now::TOO_OFTEN);
         }
         budget.asked_this_hour += 1;
         budget.asked_ms = Some(now_ms);

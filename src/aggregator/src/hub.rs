@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use whichroom_mqtt::{Event, Publish, Token};
+use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, View};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Engine, Moment, Snapshot};
@@ -45,6 +46,7 @@ pub struct Options {
     pub home_assistant: HomeAssistant,
     pub owned: Vec<Owned>,
     pub snapshot: Option<Snapshot>,
+    pub samples: Samples,
     /// Random, 0 to 5000: how long after Home Assistant's birth message to answer.
     pub birth_delay_ms: u64,
 }
@@ -81,15 +83,18 @@ pub struct Hub {
     effects: VecDeque<Effect>,
     refused: Option<String>,
     dirty: bool,
+    samples_dirty: bool,
 }
 
 impl Hub {
     pub fn new(options: Options, now: Moment) -> Hub {
+        let mut engine = Engine::new(options.setup, options.snapshot, now);
+        engine.handle_samples(options.samples, now);
         Hub {
             root: Root::new(&options.site),
             site: options.site,
             instance: options.instance,
-            engine: Engine::new(options.setup, options.snapshot, now),
+            engine,
             published: Published::new(options.owned),
             home_assistant: options.home_assistant,
             birth_delay_ms: options.birth_delay_ms,
@@ -101,6 +106,7 @@ impl Hub {
             effects: VecDeque::new(),
             refused: None,
             dirty: true,
+            samples_dirty: false,
         }
     }
 
@@ -121,7 +127,7 @@ impl Hub {
             Event::Connected { .. } => self.handle_connected(now),
             Event::Disconnected { .. } => self.handle_disconnected(now),
             Event::Message { topic, payload, retained } => {
-                self.handle_message(&topic, &payload, retained, now)
+                self.handle_message(&topic, &payload, retained, now, clock)
             }
             Event::Acked(token) => self.handle_acked(token),
             Event::Oversized { .. } => {}
@@ -241,6 +247,11 @@ impl Hub {
         std::mem::take(&mut self.dirty)
     }
 
+    /// The samples, if they changed since the last call: for their file.
+    pub fn take_changed_samples(&mut self) -> Option<&Samples> {
+        std::mem::take(&mut self.samples_dirty).then(|| self.engine.samples())
+    }
+
     /// For the state file.
     pub fn snapshot(&self, now: Moment) -> (Snapshot, Vec<Owned>) {
         (self.engine.snapshot(now), self.published.owned())
@@ -258,6 +269,7 @@ impl Hub {
             "ap/+/hosts",
             "status",
             "aggregator/+/status",
+            "calibrate",
         ];
         let mut filters: Vec<String> = filters.iter().map(|filter| self.root.filter(filter)).collect();
         if self.home_assistant.enabled {
@@ -280,7 +292,7 @@ impl Hub {
         self.resync = false;
     }
 
-    fn handle_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
+    fn handle_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment, clock: &Clock) {
         if self.home_assistant.enabled && topic == birth_topic(&self.home_assistant.prefix) {
             if payload == BORN && self.phase == Phase::Active {
                 self.published.handle_birth(now, self.birth_delay_ms);
@@ -291,7 +303,19 @@ impl Hub {
         match Topic::parse(below) {
             Some(Topic::AggregatorStatus(instance)) => self.handle_instance(instance, payload, retained, now),
             Some(Topic::Status) => self.handle_own_status(payload),
+            Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now, clock),
             Some(_) | None => self.engine.handle_publish(below, payload, retained, now),
+        }
+    }
+
+    /// Somebody says over MQTT where a device is. What does not even read is answered here, all else by an effect.
+    fn handle_calibrate(&mut self, payload: &[u8], retained: bool, now: Moment, clock: &Clock) {
+        if self.phase != Phase::Active {
+            return;
+        }
+        if let Err(error) = self.engine.handle_calibrate(payload, retained, clock.rfc3339(now), now) {
+            log::warn!("a message on {} is ignored: {error}", Topic::Calibrate);
+            self.queue.push_back(topics::unread_calibration(error, &self.root));
         }
     }
 
@@ -398,6 +422,7 @@ impl Hub {
         for effect in effects {
             let message = topics::publish(&effect, clock, &self.root);
             self.dirty |= message.is_some();
+            self.samples_dirty |= matches!(effect, Effect::Calibrated(_));
             if self.phase == Phase::Active {
                 self.enqueue(message);
             }
@@ -467,6 +492,7 @@ devices = ["02:00:00:00:00:01"]
                 home_assistant: HomeAssistant::default(),
                 owned: Vec::new(),
                 snapshot: None,
+                samples: Samples::default(),
                 birth_delay_ms: 1000,
             };
             let now = Moment::from_ms(0);

@@ -13,6 +13,7 @@ mod hub;
 mod init;
 mod install;
 mod run;
+mod samples;
 mod score;
 mod server;
 mod state;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Refused, Session};
+use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, Problem};
 use whichroom_presence::setup::Setup;
 use whichroom_wire::aggregator::MovedKind;
@@ -18,6 +19,7 @@ use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant};
 use crate::hub::{self, Hub};
+use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
 use crate::web::{self, Ask, Desk, PageContext, WebServer, page_json};
 
@@ -143,6 +145,10 @@ impl Server {
             Some(file) => file.load().map_err(Failure::run)?,
             None => Saved::new(options.site.clone()),
         };
+        let samples = match &options.state {
+            Some(file) => SampleFile::beside(file).load().map_err(Failure::run)?,
+            None => Samples::default(),
+        };
         let (page_sender, page_receiver) = watch::channel(Arc::from("{}"));
         let (inputs, receiver) = mpsc::channel();
         let asks = inputs.clone();
@@ -151,7 +157,7 @@ impl Server {
         let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask })?;
         let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
-        let worker = Worker::new(options, saved, web, page_sender, links);
+        let worker = Worker::new(options, saved, samples, web, page_sender, links);
         let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
         let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
         Ok(Server { inputs, page, thread: Some(thread) })
@@ -240,6 +246,7 @@ impl Worker {
     fn new(
         options: Options,
         mut saved: Saved,
+        samples: Samples,
         web: WebServer,
         page: watch::Sender<Arc<str>>,
         links: Links,
@@ -259,6 +266,7 @@ impl Worker {
                 setup: options.setup,
                 home_assistant: options.home_assistant,
                 owned: saved.published.clone(),
+                samples,
                 snapshot: saved.snapshot.take().map(|snapshot| snapshot.taken_ms_ago(downtime_ms)),
                 birth_delay_ms: seed % MS_PER_BIRTH_DELAY,
             },
@@ -302,6 +310,7 @@ impl Worker {
             self.send();
             self.observe();
             self.write_page();
+            self.save_samples();
             self.save_if_due();
         }
         self.finish()
@@ -392,6 +401,15 @@ impl Worker {
         self.page_wanted = false;
     }
 
+    /// Somebody walked through the house for them: they are on disk at once.
+    fn save_samples(&mut self) {
+        let Some(samples) = self.hub.take_changed_samples() else { return };
+        let Some(file) = &self.state else { return };
+        if let Err(error) = SampleFile::beside(file).save(samples) {
+            log::error!("the calibration cannot be saved, a restart would lose it: {error}");
+        }
+    }
+
     fn save_if_due(&mut self) {
         if self.hub.take_dirty() {
             self.unsaved_since.get_or_insert_with(Instant::now);
@@ -470,6 +488,14 @@ fn log_effect(effect: &Effect) {
         Effect::NewRoom(room) => log::info!("new room {}", room.name),
         Effect::Calibrated(sample) => {
             log::info!("calibrated: {} in {}, sample {}", sample.device, sample.room, sample.id);
+        }
+        Effect::Forgotten(sample) => {
+            log::info!(
+                "forgot sample {}, the oldest of {} in {}: enough are kept",
+                sample.id,
+                sample.device,
+                sample.room
+            );
         }
         Effect::NotCalibrated(refused) => {
             log::warn!("not calibrated: {} in {}: {}", refused.device, refused.room, refused.error);

@@ -14,6 +14,8 @@ use crate::home_assistant::Owned;
 
 const FILE: &str = "whichroom.state.json";
 const VERSION: u32 = 1;
+/// Unreadable files of one name that are kept, one after the other.
+const ASIDE_MAX: u32 = 20;
 
 /// Contents of the file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -74,14 +76,7 @@ impl StateFile {
                 saved.version
             )),
             Err(error) => {
-                let aside = self.path.with_extension("json.unreadable");
-                log::error!(
-                    "{} does not read ({error}); kept as {}, starting anew",
-                    self.path.display(),
-                    aside.display()
-                );
-                fs::rename(&self.path, &aside)
-                    .map_err(|error| format!("{} cannot be renamed: {error}", self.path.display()))?;
+                keep_aside(&self.path, &error.to_string())?;
                 Ok(Saved::new(new_instance()?))
             }
         }
@@ -90,15 +85,35 @@ impl StateFile {
     /// Replaces the file.
     pub fn save(&self, saved: &mut Saved, now: Timestamp) -> io::Result<()> {
         saved.saved_at_ms = now.as_millisecond();
-        let text = serde_json::to_vec(saved)?;
-        let fresh = self.path.with_extension("json.new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &self.path)?;
-        // The name is on disk only once its directory is.
-        self.path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+        replace(&self.path, &serde_json::to_vec(saved)?)
     }
+
+    /// The file of this name beside it.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.path.with_file_name(name)
+    }
+}
+
+/// Replaces a file by one of these contents: a power cut leaves the old one or the new one.
+pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("json.new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(contents)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    // The name is on disk only once its directory is.
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+/// Renames a file that does not read, and says so. An earlier one that was kept aside stays, too.
+pub fn keep_aside(path: &Path, why: &str) -> Result<(), String> {
+    let name = |number: u32| match number {
+        0 => path.with_extension("json.unreadable"),
+        number => path.with_extension(format!("json.unreadable.{number}")),
+    };
+    let aside = (0..ASIDE_MAX).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE_MAX));
+    log::error!("{} does not read ({why}); kept as {}, starting anew", path.display(), aside.display());
+    fs::rename(path, &aside).map_err(|error| format!("{} cannot be renamed: {error}", path.display()))
 }
 
 /// Where state goes: as asked, as systemd says, the usual place if it can be written, else beside the configuration.

@@ -30,7 +30,7 @@ pub fn publish(effect: &Effect, clock: &Clock, root: &Root) -> Option<Publish> {
         Effect::Calibrated(sample) => Some(event(root, &Topic::Calibrated, &calibrated(sample))),
         Effect::NotCalibrated(refused) => Some(event(root, &Topic::Calibrated, &not_calibrated(refused))),
         Effect::Ask { ap, request } => Some(event(root, &Topic::ApRequest(ap.clone()), request)),
-        Effect::Problem(_) | Effect::ProblemOver(_) | Effect::NewRoom(_) => None,
+        Effect::Problem(_) | Effect::ProblemOver(_) | Effect::NewRoom(_) | Effect::Forgotten(_) => None,
     }
 }
 
@@ -135,6 +135,13 @@ fn calibrated(sample: &Sample) -> wire::Calibrated {
     }
 }
 
+/// The answer to a calibration that does not read.
+pub fn unread_calibration(error: String, root: &Root) -> Publish {
+    let answer =
+        wire::Calibrated { schema: SCHEMA, device: None, room: None, sample: None, error: Some(error) };
+    event(root, &Topic::Calibrated, &answer)
+}
+
 fn not_calibrated(refused: &NotCalibrated) -> wire::Calibrated {
     wire::Calibrated {
         schema: SCHEMA,
@@ -162,7 +169,7 @@ mod tests {
     use insta::assert_snapshot;
     use jiff::Timestamp;
     use whichroom_presence::Moment;
-    use whichroom_presence::output::Problem;
+    use whichroom_presence::output::{Heard, Problem};
     use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
 
     use super::*;
@@ -277,6 +284,7 @@ mod tests {
             room_name: None,
             since: SINCE,
             last_heard: Some(SINCE),
+            heard: Heard::default(),
             because: vec![Reason("left ap-garden, -71 dBm and falling".into())],
         };
         assert_snapshot!(shown(&Effect::Device(view)), @r#"

@@ -172,6 +172,11 @@ pub enum CalibrateError {
         /// The device's name.
         name: String,
     },
+    /// Another calibration of it began meanwhile.
+    Replaced {
+        /// The device's name.
+        name: String,
+    },
     /// The configuration changed while it was listened to.
     Interrupted {
         /// The device's name.
@@ -201,6 +206,9 @@ impl fmt::Display for CalibrateError {
             ),
             CalibrateError::Left { name } => {
                 write!(f, "{name} left its access point meanwhile; say it again when it is back")
+            }
+            CalibrateError::Replaced { name } => {
+                write!(f, "another calibration of {name} began meanwhile and took its place")
             }
             CalibrateError::Interrupted { name } => {
                 write!(f, "the configuration changed while listening to {name}; say it again")

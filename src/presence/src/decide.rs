@@ -55,6 +55,9 @@ impl Engine {
         if settled.state || settled.roamed_from.is_some() || is_moved || self.is_worth_saying(device, now) {
             self.touched.device(device);
         }
+        if is_reading {
+            self.consider_asking(device, now);
+        }
     }
 
     fn change_members(
@@ -94,7 +97,10 @@ impl Engine {
             State::Undecided => {
                 self.timers.set_if_idle(Timer::FirstDecision, now.after(self.timing.exit_ms));
             }
-            State::Absent(_) => memory.rooms.leave(),
+            State::Absent(_) => {
+                memory.rooms.leave();
+                memory.told = None;
+            }
         }
         if matches!(memory.state, State::Fading(_)) {
             self.fading.insert(device);
@@ -106,11 +112,18 @@ impl Engine {
 
     /// Weighs a present device's evidence; true if its room changed.
     fn evaluate_room(&mut self, device: DeviceIndex, is_reading: bool, now: Moment) -> bool {
+        // While a calibration listens, somebody said where it is.
+        if self.calibrating.contains_key(&device) {
+            return false;
+        }
         let memory = &mut self.devices[device.0 as usize].memory;
         let (State::Present, Some(association)) = (&memory.state, memory.association) else { return false };
         let aps = &self.aps;
         let room_of = |ap: ApIndex| aps[ap.0 as usize].room;
         let verdict = memory.rooms.evaluate(association.ap, room_of, is_reading, now);
+        if verdict.changed {
+            memory.told = None;
+        }
         if let Some(at) = verdict.look_again {
             self.timers.set(Timer::Room(device), at);
         }
@@ -131,6 +144,7 @@ impl Engine {
                     self.touched.device(device);
                 }
             }
+            Timer::Calibration(device) => self.finish_calibration(device, now),
             Timer::Phantom(device) => self.look_for_phantom(device, now),
             Timer::Reporting(ap) => self.look_at_reporting(ap, now),
             Timer::Blind(ap) => self.look_at_blindness(ap, now),
@@ -349,7 +363,7 @@ impl Engine {
 
     /// Notes a station that no configuration names; true if the guests may be others now.
     pub(crate) fn meet(&mut self, ap: ApIndex, station: &Station, now: Moment) -> bool {
-        if !station.authorized || self.bssids.contains(&station.mac) {
+        if !station.authorized || self.bssids.contains_key(&station.mac) {
             return false;
         }
         self.ap_mut(ap).meet(station.mac, station.bssid, station.signal_dbm, now)
@@ -357,7 +371,7 @@ impl Engine {
 
     pub(crate) fn stranger_event(&mut self, ap: ApIndex, mac: Mac, bssid: Mac, change: &Change, now: Moment) {
         let is_there = matches!(change, Change::Authorized { .. } | Change::Joined { authorized: true, .. });
-        if is_there && !self.bssids.contains(&mac) && self.ap_mut(ap).meet(mac, bssid, None, now) {
+        if is_there && !self.bssids.contains_key(&mac) && self.ap_mut(ap).meet(mac, bssid, None, now) {
             self.recount_guests(ap);
         }
     }

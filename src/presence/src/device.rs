@@ -16,8 +16,10 @@ use whichroom_wire::{Id, Mac};
 
 use crate::Moment;
 use crate::access_point::AccessPoint;
+use crate::asking::Asking;
 use crate::claims::{Association, Claim, Gone, Mark, Parting, Reading, Signal};
 use crate::fading::{Fading, Left};
+use crate::hearing::{Hearing, How, Level};
 use crate::ingest::TABLE_LAG_MS;
 use crate::rooms::RoomEstimate;
 use crate::setup::{Counts, Timing};
@@ -56,6 +58,18 @@ pub(crate) struct Memory {
     /// It went from one AP to another.
     pub moved_at: Option<Moment>,
     pub rooms: RoomEstimate,
+    /// Somebody said that it is in this room, and it has not left it since.
+    pub told: Option<Told>,
+    pub hearing: Hearing,
+    pub asking: Asking,
+}
+
+/// A room that was told rather than found.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    /// Position among the rooms.
+    pub room: usize,
+    pub at: Moment,
 }
 
 /// Whether a device is there.
@@ -112,6 +126,9 @@ impl Memory {
             heard_at: None,
             moved_at: None,
             rooms: RoomEstimate::default(),
+            told: None,
+            hearing: Hearing::default(),
+            asking: Asking::default(),
         }
     }
 
@@ -215,6 +232,7 @@ impl Memory {
         self.heard_at = self.heard_at.max(Some(at));
         if let Some(dbm) = signal_dbm {
             self.rooms.read(association.ap, dbm, at);
+            self.hearing.read(Level { ap: association.ap, how: How::Associated, dbm, at });
         }
         if !is_later {
             return Evidence::None;
@@ -413,6 +431,9 @@ impl Memory {
                 left.silence.association = association;
             }
         }
+        self.hearing.renumber(&ap);
+        self.asking.forget_pending();
+        self.told = self.told.and_then(|told| Some(Told { room: room(told.room)?, ..told }));
         self.rooms.renumber(&ap, room);
     }
 

@@ -11,6 +11,7 @@ use whichroom_wire::{Id, Mac};
 use crate::Moment;
 use crate::access_point::{AccessPoint, ApState};
 use crate::calibration::Samples;
+use crate::collecting::Collecting;
 use crate::device::{Device, Memory};
 use crate::house::House;
 use crate::output::{Effect, Problem};
@@ -40,8 +41,8 @@ pub struct Engine {
     pub(crate) fading: BTreeSet<DeviceIndex>,
     pub(crate) people: Vec<Person>,
     pub(crate) house: House,
-    /// Addresses of the home's own BSSs: no strangers.
-    pub(crate) bssids: BTreeSet<Mac>,
+    /// Addresses of the home's own BSSs, and whose they are: no strangers.
+    pub(crate) bssids: BTreeMap<Mac, ApIndex>,
     pub(crate) problems: BTreeSet<Problem>,
     pub(crate) broker_problem: Option<Problem>,
     pub(crate) started: Moment,
@@ -51,6 +52,10 @@ pub struct Engine {
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) touched: Touched,
     pub(crate) samples: Samples,
+    /// Calibrations that listen.
+    pub(crate) calibrating: BTreeMap<DeviceIndex, Collecting>,
+    /// Requests to agents so far: they are numbered.
+    pub(crate) requests: u64,
 }
 
 /// A room and who is in it, by position among the people.
@@ -91,7 +96,7 @@ impl Engine {
             fading: BTreeSet::new(),
             people: Vec::new(),
             house: House::new(now),
-            bssids: BTreeSet::new(),
+            bssids: BTreeMap::new(),
             problems: BTreeSet::new(),
             broker_problem: None,
             started: now,
@@ -100,6 +105,8 @@ impl Engine {
             effects: VecDeque::new(),
             touched: Touched::default(),
             samples: Samples::default(),
+            calibrating: BTreeMap::new(),
+            requests: 0,
         };
         for ap in access_points {
             let own = ap.room.is_none();
@@ -210,14 +217,15 @@ impl Engine {
 
     /// Another setup. What is known of people, devices and access points that remain is kept.
     pub fn handle_setup(&mut self, setup: Setup, now: Moment) {
+        self.interrupt_calibrations();
         let mut next = Engine::build(setup, now);
         let old = std::mem::replace(self, Engine::build(Setup::default(), now));
         next.effects = old.effects;
         next.started = old.started;
-        next.bssids = old.bssids;
         next.problems = old.problems;
         next.broker_problem = old.broker_problem;
         next.samples = old.samples;
+        next.requests = old.requests;
         next.house.carry(&old.house);
         let mut ap_now: Vec<Option<ApIndex>> = Vec::new();
         let mut room_now: Vec<Option<usize>> = vec![None; old.rooms.len()];
@@ -231,6 +239,10 @@ impl Engine {
             }
             ap_now.push(index);
         }
+        let bssids = old.bssids.into_iter();
+        let moved =
+            |(bssid, ap): (Mac, ApIndex)| Some((bssid, ap_now.get(ap.0 as usize).copied().flatten()?));
+        next.bssids = bssids.filter_map(moved).collect();
         for (position, room) in old.rooms.iter().enumerate() {
             room_now[position] =
                 next.rooms.iter().position(|known| known.id == room.id).or(room_now[position]);

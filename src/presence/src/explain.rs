@@ -153,6 +153,7 @@ impl Engine {
         } else {
             add("Claims", self.claim_lines(device, now));
             add("Rooms", self.room_lines(device, now));
+            add("Hearing", self.hearing_lines(device, now));
         }
         add("Timers", self.timer_lines(index, now));
         if let State::Fading(fading) = &device.memory.state {
@@ -210,6 +211,17 @@ impl Engine {
         vec![format!("{} {} %, for {since}", self.rooms[room].name, rooms.confidence())]
     }
 
+    fn hearing_lines(&self, device: &Device, now: Moment) -> Vec<String> {
+        let memory = &device.memory;
+        let bssid = memory.association.map(|association| association.bssid);
+        let heard = memory.hearing.heard();
+        let share = heard.percent().map(|percent| {
+            format!("heard by two or more access points in {percent} % of {} minutes", heard.minutes)
+        });
+        let asked = format!("beacon reports: {}", memory.asking.words(bssid, now));
+        share.into_iter().chain([asked]).collect()
+    }
+
     fn timer_lines(&self, index: DeviceIndex, now: Moment) -> Vec<String> {
         let device = &self.devices[index.0 as usize];
         let mut timers: Vec<(Timer, &str)> = vec![
@@ -217,6 +229,7 @@ impl Engine {
             (Timer::Absence(index), "looks whether it was missed for long enough"),
             (Timer::Room(index), "looks whether another room has led for long enough"),
             (Timer::Phantom(index), "looks whether it is only listed, and no longer received"),
+            (Timer::Calibration(index), "the calibration has listened for long enough"),
         ];
         if matches!(device.memory.state, State::Undecided) {
             timers.push((Timer::FirstDecision, "looks whether everything was watched for long enough"));

@@ -10,6 +10,7 @@ use crate::access_point::{Admission, Sequence, Table};
 use crate::claims::{Association, Gone, Parting, Reading};
 use crate::device::{Evidence, Listing};
 use crate::engine::Engine;
+use crate::hearing::{How, Level};
 use crate::timers::{ApIndex, DeviceIndex, Timer};
 
 /// How much longer a departure waits for its explanation after an association request.
@@ -125,8 +126,9 @@ impl Engine {
 
     fn handle_radios(&mut self, ap: ApIndex, radios: Radios, now: Moment) {
         let timing = self.timing.clone();
+        let room = BSSIDS_MAX.saturating_sub(self.bssids.len());
         let bssids = radios.radios.iter().filter_map(|radio| radio.bssid);
-        self.bssids.extend(bssids.take(BSSIDS_MAX.saturating_sub(self.bssids.len())));
+        self.bssids.extend(bssids.take(room).map(|bssid| (bssid, ap)));
         let state = self.ap_mut(ap);
         let lost = state.take_radios(radios.radios, now, &timing);
         if !lost.is_empty() {
@@ -206,6 +208,7 @@ impl Engine {
         let mark = self.ap_mut(ap).mark;
         let memory = &mut self.devices[device.0 as usize].memory;
         let before = memory.association;
+        memory.asking.capabilities(station.bssid, station.rrm);
         let evidence = memory.listed(association, mark, &listing);
         if memory.claims.iter().any(|claim| claim.leaving.is_some()) {
             self.timers.set_if_idle(Timer::Parting(device), now.after(self.timing.debounce_ms));
@@ -264,7 +267,13 @@ impl Engine {
             return;
         }
         for Event { age_ms, what } in &events.events {
-            let EventWhat::Station { mac, bssid, change } = what else { continue };
+            let (mac, bssid, change) = match what {
+                EventWhat::Station { mac, bssid, change } => (mac, bssid, change),
+                EventWhat::Answer { id, error, .. } => {
+                    self.handle_answer(ap, id, error.as_deref(), now);
+                    continue;
+                }
+            };
             let at = self.ap_mut(ap).moment_of(stamp.sent_ms, *age_ms, now);
             let Some(device) = self.device_by_mac.get(mac).copied() else {
                 self.stranger_event(ap, *mac, *bssid, change, now);
@@ -311,6 +320,11 @@ impl Engine {
         if table_at.is_some_and(|table| table > at) && !is_listed() {
             return;
         }
+        if let Change::BeaconReport { heard, rcpi_dbm } = change {
+            self.handle_beacon_report(device, *heard, *rcpi_dbm, at);
+            return;
+        }
+        let memory = &mut self.devices[device.0 as usize].memory;
         let heard_dbm = match change {
             Change::Assoc { signal_dbm }
             | Change::Probe { signal_dbm }
@@ -328,6 +342,7 @@ impl Engine {
         };
         if let Some(dbm) = heard_dbm {
             memory.rooms.read(association.ap, dbm, at);
+            memory.hearing.read(Level { ap: association.ap, how: How::Overheard, dbm, at });
         }
         let evidence = match change {
             Change::Signal { signal_dbm, inactive_ms, rx_packets, rx_bytes } => {

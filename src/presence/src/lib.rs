@@ -3,16 +3,20 @@
 //! [`Engine`] is the whole machine. A message goes this way: `ingest` asks `access_point` whether it counts and reads
 //! it into the `claims` of a `device`, `decide` settles the device and its timers, `fading` says when a silence is an
 //! absence, `rooms` weighs signals, `person` and `house` judge by devices, and `publish` turns differences into
-//! effects whose words `reasons` finds.
+//! effects whose words `reasons` finds. Beside that, `hearing` keeps what was heard a moment ago, `collecting` makes
+//! samples of it while a calibration listens, and `asking` says when a device is asked for its own view.
 
 mod access_point;
+mod asking;
 pub mod calibration;
 mod claims;
+mod collecting;
 mod decide;
 mod device;
 mod engine;
 mod explain;
 mod fading;
+mod hearing;
 mod house;
 mod ingest;
 mod moment;

@@ -33,6 +33,8 @@ pub enum Effect {
     NewRoom(RoomView),
     /// A calibration is done: keep [`Engine::samples`](crate::Engine::samples), answer, log line.
     Calibrated(Sample),
+    /// An older sample had to go for a new one: log line.
+    Forgotten(Sample),
     /// A calibration gave nothing: answer, log line.
     NotCalibrated(NotCalibrated),
     /// Send a request to an access point, not retained.
@@ -146,6 +148,8 @@ pub struct DeviceView {
     pub since: Moment,
     /// Last proof of life.
     pub last_heard: Option<Moment>,
+    /// How often it was heard, and by how many.
+    pub heard: Heard,
     /// What decided.
     pub because: Vec<Reason>,
 }
@@ -227,6 +231,33 @@ pub enum Link {
     TooNew,
 }
 
+/// How often a device was heard, and by how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Heard {
+    /// Minutes in which any access point heard it, or it reported one; at most a week of them.
+    pub minutes: u32,
+    /// Those of them in which several access points took part.
+    pub by_several: u32,
+}
+
+impl Heard {
+    /// Share of the minutes in which several access points took part; `None` before the first minute.
+    pub fn percent(self) -> Option<u32> {
+        (self.by_several * 100).checked_div(self.minutes)
+    }
+}
+
+/// A calibration that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalibratingView {
+    /// The device.
+    pub device: Id,
+    /// The room it was told to be in.
+    pub room: Id,
+    /// When it is done.
+    pub until: Moment,
+}
+
 /// An access point, for the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessPointView {
@@ -300,4 +331,8 @@ pub struct View {
     pub unknown: Vec<UnknownView>,
     /// What is wrong now.
     pub problems: Vec<Problem>,
+    /// How often devices were heard by several access points, all together.
+    pub heard: Heard,
+    /// Calibrations that listen.
+    pub calibrating: Vec<CalibratingView>,
 }

@@ -111,7 +111,7 @@ impl Person {
     /// The device that moves with the person: connected before fading, then the one that roamed last, then awake
     /// before asleep. A phone on a desk is awake more often than the one beside a sleeper, and moves less. What is
     /// as good as another does not replace it.
-    fn nearest(&self, devices: &[Device], now: Moment) -> Option<usize> {
+    pub(crate) fn nearest(&self, devices: &[Device], now: Moment) -> Option<usize> {
         let rank = |index: usize| {
             let memory = &devices[index].memory;
             let is_present = matches!(memory.state, State::Present);

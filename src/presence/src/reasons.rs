@@ -35,6 +35,9 @@ impl Words<'_> {
             }
             State::Absent(Some(left)) => vec![self.left(left)],
         };
+        if let Some(told) = memory.told.filter(|_| !self.anonymous) {
+            because.push(Reason(format!("its room was told {} ago", duration(self.now.since(told.at)))));
+        }
         if let Some(since) = memory.stale_since(self.aps, self.exits, self.timing, self.now) {
             let ago = duration(self.now.since(since));
             because.push(Reason(format!("held: no access point that could tell has reported for {ago}")));

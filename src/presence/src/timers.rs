@@ -29,6 +29,8 @@ pub enum Timer {
     Blind(ApIndex),
     /// When a second access point of one name has been quiet long enough to forget it.
     Duplicate(ApIndex),
+    /// When a calibration has listened long enough.
+    Calibration(DeviceIndex),
     /// When everything may have been watched long enough to call those away whom nobody has seen yet.
     FirstDecision,
     /// When nobody has been home for long enough to call the house empty.

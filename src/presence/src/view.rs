@@ -77,6 +77,7 @@ impl Engine {
             room_name: room.map(|room| room.name.clone()),
             since: memory.since,
             last_heard: memory.heard_at,
+            heard: memory.hearing.heard(),
             because: self.words(home_only, now).device(device),
         }
     }
@@ -128,6 +129,8 @@ impl Engine {
             access_points: configured.chain(others).map(|(index, _)| self.ap_view(index, now)).collect(),
             unknown: self.unknown(),
             problems: self.problems.iter().cloned().collect(),
+            heard: self.heard(),
+            calibrating: self.calibrating_view(),
         }
     }
 

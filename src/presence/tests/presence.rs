@@ -606,6 +606,7 @@ fn broker_restart() {
             | Effect::ProblemOver(_)
             | Effect::NewRoom(_)
             | Effect::Calibrated(_)
+            | Effect::Forgotten(_)
             | Effect::NotCalibrated(_)
             | Effect::Ask { .. } => None,
         })

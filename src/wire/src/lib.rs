@@ -16,7 +16,7 @@ pub use id::{Id, IdError};
 pub use mac::{Mac, MacError};
 pub use message::{
     Change, Event, EventWhat, Events, Host, Hosts, Radio, Radios, Request, RequestKind, Stamp, State,
-    Station, Stations, Status, Tracked, encode,
+    Station, Stations, Status, Tracked, encode, not_now,
 };
 pub use topic::{Root, Topic};
 

@@ -319,6 +319,22 @@ pub struct Request {
     pub kind: RequestKind,
 }
 
+/// Errors of an answer to a [`Request`] which say that the moment was bad; any other is a refusal.
+pub mod not_now {
+    /// The station did not send for a while.
+    pub const ASLEEP: &str = "asleep";
+    /// The station is not in the access point's table.
+    pub const NOT_ASSOCIATED: &str = "not associated here";
+    /// The access point asked it a moment ago.
+    pub const TOO_SOON: &str = "asked less than 10 s ago";
+    /// The access point's budget for the station is spent.
+    pub const TOO_OFTEN: &str = "asked 60 times in this hour";
+    /// The station's BSS went meanwhile.
+    pub const BSS_GONE: &str = "the BSS is gone";
+    /// All of them.
+    pub const ALL: [&str; 5] = [ASLEEP, NOT_ASSOCIATED, TOO_SOON, TOO_OFTEN, BSS_GONE];
+}
+
 /// What a [`Request`] asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

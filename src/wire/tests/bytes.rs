@@ -5,6 +5,7 @@
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
+use whichroom_wire::aggregator::{self, CALIBRATE_PAYLOAD_MAX, Calibrate, Calibrated};
 use whichroom_wire::{
     AgentMessage, Change, DecodeError, Decoded, ELEMENTS_MAX, Event, EventWhat, Events, Host, Hosts, Mac,
     PAYLOAD_MAX, Radio, Radios, Request, RequestKind, Stamp, State, Station, Stations, Status, Topic,
@@ -145,6 +146,39 @@ fn hosts_tracked_and_request_bytes() {
 }
 
 #[test]
+fn calibrations_bytes() {
+    let said =
+        Calibrate { schema: 1, device: "ada-phone".parse().unwrap(), room: "kitchen".parse().unwrap() };
+    let bytes = text(aggregator::encode(&said));
+    assert_snapshot!(bytes, @r#"{"schema":1,"device":"ada-phone","room":"kitchen"}"#);
+    assert_eq!(Calibrate::decode(bytes.as_bytes()), Ok(said.clone()));
+    let answer = Calibrated {
+        schema: 1,
+        device: Some(said.device),
+        room: Some(said.room),
+        sample: Some(7),
+        error: None,
+    };
+    assert_snapshot!(text(aggregator::encode(&answer)), @r#"{"schema":1,"device":"ada-phone","room":"kitchen","sample":7,"error":null}"#);
+    let refused = Calibrated { sample: None, error: Some("\"x\" is no room".to_owned()), ..answer };
+    assert_snapshot!(text(aggregator::encode(&refused)), @r#"{"schema":1,"device":"ada-phone","room":"kitchen","sample":null,"error":"\"x\" is no room"}"#);
+}
+
+#[test]
+fn a_calibration_that_does_not_read_is_refused_with_the_reason() {
+    let large = vec![b' '; CALIBRATE_PAYLOAD_MAX + 1];
+    for (payload, because) in [
+        (large.as_slice(), "4097 bytes are too many"),
+        (b"kitchen".as_slice(), r#"a payload reads {"schema":1,"device":"ada-phone","room":"kitchen"}"#),
+        (br#"{"schema":1,"device":"ada-phone"}"#.as_slice(), "missing field `room`"),
+        (br#"{"schema":2,"device":"ada-phone","room":"kitchen"}"#.as_slice(), "schema is 2"),
+    ] {
+        let why = Calibrate::decode(payload).unwrap_err();
+        assert!(why.contains(because), "{why}");
+    }
+}
+
+#[test]
 fn every_event_reads_back_as_written() {
     let events = Events { seq: 9, events: every_change().into_iter().map(event).collect() };
     let decoded = AgentMessage::decode(&topic("events"), &encode(&stamp(), &events)).unwrap();
@@ -236,6 +270,7 @@ proptest! {
         for kind in KINDS {
             let _ = AgentMessage::decode(&topic(kind), &bytes);
         }
+        let _ = Calibrate::decode(&bytes);
         let _ = Topic::parse(&String::from_utf8_lossy(&bytes));
     }
 

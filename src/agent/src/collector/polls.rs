@@ -3,7 +3,7 @@
 
 use whichroom_ubus::blobmsg::Writer;
 use whichroom_ubus::{Data, Failure, Reply, Session, Status};
-use whichroom_wire::{Id, Mac};
+use whichroom_wire::{Id, Mac, not_now};
 
 use super::bss::{Bss, Question};
 use super::{Ask, Collector, IWINFO_GAP_MS, Link, Observation, RECONNECT_MS, parse};
@@ -34,7 +34,7 @@ impl Collector {
         let bss = self.bss.values().find(|bss| bss.bssid() == Some(bssid));
         let (Link::Up(session), Some((bss, id))) = (&mut self.link, bss.and_then(|bss| Some((bss, bss.id?))))
         else {
-            let result = Err("the BSS is gone".to_owned());
+            let result = Err(not_now::BSS_GONE.to_owned());
             self.observations.push_back(Observation::BeaconAnswer { request, mac, result });
             return;
         };

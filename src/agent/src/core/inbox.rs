@@ -1,6 +1,6 @@
 //! What the broker sends an agent: the tracked stations, requests, and its own status, which it watches.
 
-use whichroom_wire::{EventWhat, Id, Mac, Topic};
+use whichroom_wire::{EventWhat, Id, Mac, Topic, not_now};
 
 use super::{Core, Effect};
 use crate::outbox::Slot;
@@ -63,7 +63,7 @@ impl Core {
             return self.answer(&id, Err("mode is none of table, passive and active".to_owned()), now_ms);
         };
         match self.table.find(mac, now_ms) {
-            None => self.answer(&id, Err("not associated here".to_owned()), now_ms),
+            None => self.answer(&id, Err(not_now::NOT_ASSOCIATED.to_owned()), now_ms),
             Some((bssid, rrm, inactive_ms)) => match self.requests.ask(mac, mode, rrm, inactive_ms, now_ms) {
                 Ok(()) => self.collector.request_beacons(id, bssid, mac, mode, now_ms),
                 Err(why) => self.answer(&id, Err(why.to_owned()), now_ms),

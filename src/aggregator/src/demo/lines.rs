@@ -33,6 +33,7 @@ pub(super) fn line(effect: &Effect, clock: &Clock, score: &Score) -> Option<Stri
         | Effect::Roamed(_)
         | Effect::NewRoom(_)
         | Effect::Calibrated(_)
+        | Effect::Forgotten(_)
         | Effect::NotCalibrated(_)
         | Effect::Ask { .. } => return None,
     };

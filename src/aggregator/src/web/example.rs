@@ -2,8 +2,8 @@
 
 use whichroom_presence::Moment;
 use whichroom_presence::output::{
-    AccessPointView, DeviceView, Home, HouseView, Link, PersonView, Problem, Reason, RoomView, UnknownView,
-    View,
+    AccessPointView, CalibratingView, DeviceView, Heard, Home, HouseView, Link, PersonView, Problem, Reason,
+    RoomView, UnknownView, View,
 };
 use whichroom_wire::aggregator::{DeviceState, HouseState};
 use whichroom_wire::{Host, Id, Radio};
@@ -136,6 +136,7 @@ pub fn view() -> View {
             room_name: Some("Kitchen".into()),
             since: ago(12),
             last_heard: Some(Moment::from_ms(-4_000)),
+            heard: Heard { minutes: 200, by_several: 68 },
             because: Vec::new(),
         }],
         access_points: vec![
@@ -184,6 +185,12 @@ pub fn view() -> View {
         problems: vec![Problem {
             ap: Some(id("ap-upstairs")),
             text: "offline for 12 min: Zoë is held where she was. Check its power and its network".into(),
+        }],
+        heard: Heard { minutes: 200, by_several: 68 },
+        calibrating: vec![CalibratingView {
+            device: id("anna-phone"),
+            room: id("kitchen"),
+            until: Moment::from_ms(20_000),
         }],
     }
 }

@@ -6,13 +6,14 @@ use std::process::Command;
 
 use lexopt::prelude::*;
 use whichroom_package::adb::container::Wrapping;
-use whichroom_package::feed::{self, APK_KEY, Keys, OPKG_KEY, PackageFile};
-use whichroom_package::layout::{self, NAME, Variant};
-use whichroom_package::openwrt::Package;
+use whichroom_package::feed::{self, APK_KEY, Keys, OPKG_KEY};
+use whichroom_package::layout::{self, NAME};
 use whichroom_package::targets::{self, TARGETS, Target};
+use whichroom_package::tree::Tree;
 use whichroom_package::{apk, elf, ipk};
 
 use crate::command::compile::Compiler;
+use crate::command::toolchain::Toolchain;
 use crate::command::{
     Failure, default_out, find_root, keys, print, read_file, say, write_file, write_program,
 };
@@ -22,9 +23,7 @@ whichroom-package build: compiles the agent for access points and writes package
 
   --target T      one target: aarch64, armv7, mipsel, mips, x86_64, or an OpenWrt architecture such as mipsel_24kc;
                   repeatable (default all)
-  --package P     one package: whichroom-agent or whichroom-agent-tls; repeatable (default both). A feed holds what
-                  was built last
-  --program FILE  packs this program instead of compiling; takes one --target, and one --package
+  --program FILE  packs this program instead of compiling; takes one --target
   --out DIR       where to write (default target/packages): programs/, feed/
   --keys DIR      the feed's private keys, made where there are none (default target/packages/keys)
   --epoch N       the time all files get, in seconds since 1970 (default SOURCE_DATE_EPOCH, else the last commit's)
@@ -47,9 +46,9 @@ impl Out {
         Out { folder: folder.to_owned() }
     }
 
-    /// The program of a target, under its package's name.
-    pub fn program(&self, target: &Target, variant: Variant) -> PathBuf {
-        self.folder.join("programs").join(target.triple).join(variant.package())
+    /// The program of a target.
+    pub fn program(&self, target: &Target) -> PathBuf {
+        self.folder.join("programs").join(target.triple).join(NAME)
     }
 
     /// What is served.
@@ -71,7 +70,6 @@ impl Out {
 #[derive(Default)]
 struct Flags {
     targets: Vec<&'static Target>,
-    variants: Vec<Variant>,
     program: Option<PathBuf>,
     out: Option<PathBuf>,
     keys: Option<PathBuf>,
@@ -94,33 +92,26 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
         None => epoch(&root)?,
     };
     let files = layout::read_folder(&root.join("files/ap"))?;
+    // Refused before an hour of compiling, not after.
+    layout::agent(&files, Vec::new(), VERSION, "all", epoch_s)?.apk()?;
     let targets = if flags.targets.is_empty() { TARGETS.iter().collect() } else { flags.targets };
-    let variants = if flags.variants.is_empty() { Variant::ALL.to_vec() } else { flags.variants };
-    // Refused before minutes of compiling, not after.
-    for &variant in &variants {
-        layout::agent(variant, &files, Vec::new(), VERSION, "all", epoch_s)?.apk()?;
-    }
-    let keys = keys::load(&flags.keys.unwrap_or_else(|| out_folder.join("keys")))?;
-    let source = match &flags.program {
-        Some(path) => Source::Given(path),
-        None => Source::Compiled(Compiler::find(&root, &out_folder, epoch_s)?),
+    let programs = match &flags.program {
+        Some(path) => vec![read_file(path, elf::PROGRAM_MAX as u64)?],
+        None => compile(&root, &out_folder, &targets)?,
     };
-    for target in targets {
-        let mut programs = Vec::new();
-        for &variant in &variants {
-            let program = elf::prepare(source.program(target, variant)?, target.machine);
-            let program = program.map_err(|problem| problem.at(target.triple))?;
-            write_program(&out.program(target, variant), &program)?;
-            say(&format!("{}: {}: {} bytes", target.name, variant.package(), program.len()));
-            programs.push((variant, program));
-        }
+    let keys = keys::load(&flags.keys.unwrap_or_else(|| out_folder.join("keys")))?;
+    for (target, program) in targets.iter().zip(programs) {
+        let program = elf::prepare(program, target.machine).map_err(|problem| problem.at(target.triple))?;
+        write_program(&out.program(target), &program)?;
         for architecture in target.architectures {
-            let packages = programs.iter().map(|(variant, program)| {
-                layout::agent(*variant, &files, program.clone(), VERSION, architecture, epoch_s)
-            });
-            pack(&out, &keys, architecture, &packages.collect::<Result<Vec<_>, _>>()?)?;
+            pack(&out, &keys, &files, &program, architecture, epoch_s)?;
         }
-        say(&format!("{}: packed for {}", target.name, target.architectures.join(", ")));
+        say(&format!(
+            "{}: {} bytes, packed for {}",
+            target.name,
+            program.len(),
+            target.architectures.join(", ")
+        ));
     }
     write_file(&out.feed().join(OPKG_KEY), keys.opkg.public().render().as_bytes())?;
     write_file(&out.feed().join(APK_KEY), keys.apk.public().to_pem()?.as_bytes())?;
@@ -143,16 +134,6 @@ fn parse(mut args: lexopt::Parser) -> Result<Option<Flags>, Failure> {
                     flags.targets.push(target);
                 }
             }
-            Long("package") => {
-                let name = args.value()?.string()?;
-                let Some(variant) = Variant::ALL.into_iter().find(|variant| variant.package() == name) else {
-                    let names = Variant::ALL.map(Variant::package).join(", ");
-                    return Err(Failure::usage(format!("--package {name}: there are {names}")));
-                };
-                if !flags.variants.contains(&variant) {
-                    flags.variants.push(variant);
-                }
-            }
             Long("program") => flags.program = Some(args.value()?.into()),
             Long("out") => flags.out = Some(args.value()?.into()),
             Long("keys") => flags.keys = Some(args.value()?.into()),
@@ -163,10 +144,8 @@ fn parse(mut args: lexopt::Parser) -> Result<Option<Flags>, Failure> {
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if flags.program.is_some() && (flags.targets.len() != 1 || flags.variants.len() != 1) {
-        return Err(Failure::usage(
-            "--program is of one target and one package: say which with --target and --package",
-        ));
+    if flags.program.is_some() && flags.targets.len() != 1 {
+        return Err(Failure::usage("--program is of one target: say which with --target"));
     }
     Ok(Some(flags))
 }
@@ -185,49 +164,40 @@ fn epoch(root: &Path) -> Result<u64, Failure> {
     })
 }
 
-/// Where programs come from.
-enum Source<'a> {
-    Given(&'a Path),
-    Compiled(Compiler),
+fn compile(root: &Path, out: &Path, targets: &[&'static Target]) -> Result<Vec<Vec<u8>>, Failure> {
+    let toolchain = Toolchain::find()?;
+    say(&format!("compiling with {toolchain}"));
+    let compiler = Compiler::new(toolchain, root, out)?;
+    targets.iter().map(|target| compiler.compile(target)).collect()
 }
 
-impl Source<'_> {
-    fn program(&self, target: &Target, variant: Variant) -> Result<Vec<u8>, Failure> {
-        match self {
-            Source::Given(path) => read_file(path, elf::PROGRAM_MAX as u64),
-            Source::Compiled(compiler) => compiler.compile(target, variant),
-        }
-    }
-}
-
-/// Writes the packages of an architecture in both formats and their indexes, in place of those that were there.
-fn pack(out: &Out, keys: &Keys, architecture: &str, packages: &[Package]) -> Result<(), Failure> {
-    let (mut ipks, mut apks) = (Vec::new(), Vec::new());
-    for package in packages {
-        ipks.push((package.ipk_file_name(), ipk::write(&package.ipk()?)?));
-        apks.push((package.apk_file_name(), apk::write(&package.apk()?, Wrapping::Deflate)?));
-    }
+/// Writes the two packages of an architecture and their indexes, in place of those that were there.
+fn pack(
+    out: &Out,
+    keys: &Keys,
+    files: &Tree,
+    program: &[u8],
+    architecture: &str,
+    epoch_s: u64,
+) -> Result<(), Failure> {
+    let package = layout::agent(files, program.to_vec(), VERSION, architecture, epoch_s)?;
+    let ipk = ipk::write(&package.ipk()?)?;
+    let name = package.ipk_file_name();
+    let index = feed::opkg_index(&[(&name, &ipk)], &keys.opkg)?;
     let folder = out.ipk(architecture);
-    let index = feed::opkg_index(&write_packages(&folder, &ipks)?, &keys.opkg)?;
+    empty(&folder)?;
+    write_file(&folder.join(name), &ipk)?;
     write_file(&folder.join("Packages"), index.packages.as_bytes())?;
     write_file(&folder.join("Packages.gz"), &index.compressed)?;
     write_file(&folder.join("Packages.sig"), index.signature.as_bytes())?;
 
+    let apk = apk::write(&package.apk()?, Wrapping::Deflate)?;
+    let name = package.apk_file_name();
+    let index = feed::apk_index(&[(&name, &apk)], &keys.apk)?;
     let folder = out.apk(architecture);
-    let index = feed::apk_index(&write_packages(&folder, &apks)?, &keys.apk)?;
+    empty(&folder)?;
+    write_file(&folder.join(name), &apk)?;
     write_file(&folder.join("packages.adb"), &index)
-}
-
-/// Writes files into a folder and returns them as an index takes them.
-fn write_packages<'a>(
-    folder: &Path,
-    files: &'a [(String, Vec<u8>)],
-) -> Result<Vec<PackageFile<'a>>, Failure> {
-    empty(folder)?;
-    for (name, bytes) in files {
-        write_file(&folder.join(name), bytes)?;
-    }
-    Ok(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect())
 }
 
 /// Removes the files of an earlier build, and nothing else.
