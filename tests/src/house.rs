@@ -95,6 +95,7 @@ pub struct House {
     agent: Option<Vec<OsString>>,
     interval_s: u32,
     broker: Option<u16>,
+    tls: Option<Vec<String>>,
 }
 
 impl House {
@@ -120,6 +121,7 @@ impl House {
             agent: None,
             interval_s: 1,
             broker: None,
+            tls: None,
         }
     }
 
@@ -141,6 +143,12 @@ impl House {
     /// Agents that are started from now on find the broker at this port of 127.0.0.1, such as a meter's.
     pub fn reach_broker_at(&mut self, port: u16) {
         self.broker = Some(port);
+    }
+
+    /// Agents that are started from now on find the broker at this port with TLS, and know it by these arguments.
+    pub fn reach_broker_with_tls(&mut self, port: u16, arguments: &[&str]) {
+        self.broker = Some(port);
+        self.tls = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
     }
 
     /// Adds an access point with a BSS on each band and starts its agent; waits until the agent is subscribed and
@@ -175,9 +183,11 @@ impl House {
     /// How an agent is started here.
     pub fn agent_arguments(&self, name: &str) -> Vec<String> {
         let socket = self.directory.join(&format!("{name}.sock"));
-        let broker = format!("mqtt://127.0.0.1:{}", self.broker.unwrap_or(self.mosquitto.port()));
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        let broker = format!("{scheme}://127.0.0.1:{}", self.broker.unwrap_or(self.mosquitto.port()));
         let mut arguments: Vec<String> =
             ["--broker", &broker, "--site", "home", "--name", name].into_iter().map(str::to_owned).collect();
+        arguments.extend(self.tls.iter().flatten().cloned());
         arguments.extend(["--interval".to_owned(), self.interval_s.to_string()]);
         arguments.extend(["--ubus".to_owned(), socket.display().to_string()]);
         if let Some(file) = self.credentials() {

@@ -1,5 +1,6 @@
 //! End-to-end tests, stand-ins and benchmarks: what they share.
 
+pub mod certificates;
 pub mod conformance;
 pub mod directory;
 pub mod figures;

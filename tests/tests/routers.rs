@@ -7,9 +7,11 @@ use std::process::Command;
 use std::time::Instant;
 
 use serde_json::Value;
-use whichroom_package::targets::{self, TARGETS, Target};
+use whichroom_package::layout::Variant;
+use whichroom_package::targets::{self, TARGETS};
+use whichroom_tests::certificates::Certificates;
 use whichroom_tests::house::{ANNA, BEN, BSS_2, BSS_5, House, topic};
-use whichroom_tests::mosquitto::Settings;
+use whichroom_tests::mosquitto::{Settings, free_port};
 use whichroom_tests::observer::{Arrived, Mark, Observer};
 use whichroom_tests::process::{run, wait};
 use whichroom_tests::ubusd::{Options, Station};
@@ -41,23 +43,71 @@ fn x86_64() {
 }
 
 #[test]
+fn aarch64_with_tls() {
+    works_with_tls("aarch64");
+}
+
+#[test]
+fn armv7_with_tls() {
+    works_with_tls("armv7");
+}
+
+#[test]
+fn mipsel_with_tls() {
+    works_with_tls("mipsel");
+}
+
+#[test]
+fn mips_with_tls() {
+    works_with_tls("mips");
+}
+
+#[test]
+fn x86_64_with_tls() {
+    works_with_tls("x86_64");
+}
+
+#[test]
 fn no_target_is_left_out() {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
-    assert_eq!(names, ["aarch64", "armv7", "mipsel", "mips", "x86_64"], "each has a test above");
+    assert_eq!(names, ["aarch64", "armv7", "mipsel", "mips", "x86_64"], "each has two tests above");
 }
 
 fn works(name: &str) {
-    let Some(target) = targets::find(name) else { panic!("there is no target {name}") };
-    let command = command(target);
+    let command = command(name, Variant::Plain);
     says_its_version(&command);
     looks_once(&command);
-    lives_through_a_session(&command);
+    lives_through_a_session(House::with(&settings()), &command);
+}
+
+fn works_with_tls(name: &str) {
+    let command = command(name, Variant::Tls);
+    says_its_version(&command);
+    looks_once(&command);
+    let certificates = Certificates::new();
+    let port = free_port();
+    let secured = || {
+        let mut settings = settings();
+        settings.lines.extend(certificates.listener(port));
+        House::with(&settings)
+    };
+    let mut house = secured();
+    let authority = certificates.authority().display().to_string();
+    house.reach_broker_with_tls(port, &["--ca", &authority]);
+    lives_through_a_session(house, &command);
+    knows_the_broker_by_its_fingerprint(secured(), &command, &certificates, port);
+}
+
+/// The broker's packets are in its log.
+fn settings() -> Settings {
+    Settings { lines: vec!["log_type all".to_owned()], ..Settings::default() }
 }
 
 /// How the program of a target is run here.
-fn command(target: &Target) -> Vec<OsString> {
+fn command(name: &str, variant: Variant) -> Vec<OsString> {
+    let Some(target) = targets::find(name) else { panic!("there is no target {name}") };
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target");
-    let program: PathBuf = root.join("packages/programs").join(target.triple).join("whichroom-agent");
+    let program: PathBuf = root.join("packages/programs").join(target.triple).join(variant.package());
     assert!(program.is_file(), "{} is missing: run make packages", program.display());
     if target.triple.starts_with(std::env::consts::ARCH) {
         return vec![program.into()];
@@ -107,9 +157,7 @@ fn looks_once(command: &[OsString]) {
 }
 
 /// Connect, table, notification, a broker that restarts, and SIGTERM.
-fn lives_through_a_session(command: &[OsString]) {
-    let settings = Settings { lines: vec!["log_type all".to_owned()], ..Settings::default() };
-    let mut house = House::with(&settings);
+fn lives_through_a_session(mut house: House, command: &[OsString]) {
     house.use_agent(command.iter().cloned());
     house.add_ap("kitchen");
 
@@ -137,6 +185,32 @@ fn lives_through_a_session(command: &[OsString]) {
     let offline = late.wait_last(&topic("ap/kitchen/status"), |status| status["state"] == "offline");
     assert!(offline["sent_ms"].as_u64().is_some_and(|ms| ms > 0), "said by itself, not its will: {offline}");
     wait_acknowledged_goodbye(&house);
+}
+
+/// With the broker's fingerprint it connects; with another it says what it found, and publishes nothing.
+fn knows_the_broker_by_its_fingerprint(
+    mut house: House,
+    command: &[OsString],
+    certificates: &Certificates,
+    port: u16,
+) {
+    house.use_agent(command.iter().cloned());
+    let other = "AB:".repeat(32);
+    house.reach_broker_with_tls(port, &["--fingerprint", other.trim_end_matches(':')]);
+    house.add_bus("kitchen", Options::default());
+    house.start_agent("kitchen");
+    let fingerprint = certificates.fingerprint();
+    let Some(agent) = &mut house.ap("kitchen").agent else { panic!("no agent") };
+    agent.wait_log("not the one given");
+    let found = fingerprint.replace(':', "").to_lowercase();
+    assert!(agent.log().contains(&found), "it says which it found: {}", agent.log());
+    assert_eq!(agent.terminate().code(), Some(0), "{}", agent.log());
+    assert!(house.observer.last(&topic("ap/kitchen/status")).is_none(), "nothing is said to a stranger");
+
+    house.reach_broker_with_tls(port, &["--fingerprint", &fingerprint]);
+    house.bus("kitchen").place(BSS_5, ANNA, Station::new(-51, Instant::now()));
+    house.start_agent("kitchen");
+    wait_listed(&house, ANNA);
 }
 
 /// The broker's own log: the last status was acknowledged before the agent disconnected in order.

@@ -1,4 +1,5 @@
-//! What the agent's package holds: the files of `files/ap` at their installed paths, and the compiled agent.
+//! What the agent's two packages hold: the files of `files/ap` at their installed paths, and the agent, compiled without
+//! or with TLS. One takes the other's place.
 
 use std::fs;
 use std::path::Path;
@@ -7,8 +8,63 @@ use crate::openwrt::Package;
 use crate::tree::{Node, Tree};
 use crate::{Problem, elf};
 
-/// The package's name.
+/// The agent's program, and its package in the sources.
 pub const NAME: &str = "whichroom-agent";
+
+/// The packages the agent comes as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// For `mqtt://`.
+    Plain,
+    /// For `mqtts://` as well.
+    Tls,
+}
+
+impl Variant {
+    /// Both, in the order they are built in.
+    pub const ALL: [Variant; 2] = [Variant::Plain, Variant::Tls];
+
+    /// The package's name.
+    pub fn package(self) -> &'static str {
+        match self {
+            Variant::Plain => NAME,
+            Variant::Tls => "whichroom-agent-tls",
+        }
+    }
+
+    /// Features the agent is compiled with.
+    pub fn features(self) -> &'static [&'static str] {
+        match self {
+            Variant::Plain => &[],
+            Variant::Tls => &["tls"],
+        }
+    }
+
+    fn summary(self) -> &'static str {
+        match self {
+            Variant::Plain => "Reports over MQTT which phones this access point hears, and how loudly",
+            Variant::Tls => {
+                "Reports over MQTT, with TLS, which phones this access point hears, and how loudly"
+            }
+        }
+    }
+
+    /// What it takes the place of: both are called as one program.
+    fn provides(self) -> Option<Variant> {
+        match self {
+            Variant::Plain => None,
+            Variant::Tls => Some(Variant::Plain),
+        }
+    }
+
+    /// What has the same files.
+    fn conflicts(self) -> Variant {
+        match self {
+            Variant::Plain => Variant::Tls,
+            Variant::Tls => Variant::Plain,
+        }
+    }
+}
 
 /// The user the agent runs as, and its group.
 const USER: &str = "whichroom:whichroom";
@@ -27,8 +83,9 @@ pub fn package_version(version: &str) -> String {
     format!("{version}-r{REVISION}")
 }
 
-/// The agent's package.
+/// A package of the agent.
 pub fn agent(
+    variant: Variant,
     files: &Tree,
     program: Vec<u8>,
     version: &str,
@@ -42,13 +99,17 @@ pub fn agent(
     tree.insert(PROGRAM, Node::file(0o755, program))?;
     let conffiles = files.iter().map(|(path, _)| path).filter(|path| path.starts_with("etc/config/"));
     Ok(Package {
-        name: NAME.to_owned(),
+        name: variant.package().to_owned(),
         version: package_version(version),
         architecture: architecture.to_owned(),
-        summary: "Reports over MQTT which phones this access point hears, and how loudly".to_owned(),
+        summary: variant.summary().to_owned(),
         license: "MIT".to_owned(),
         section: "net".to_owned(),
         source: format!("feeds/whichroom/{NAME}"),
+        provides: variant.provides().map(|other| other.package().to_owned()).into_iter().collect(),
+        // opkg takes the package of that very name by itself.
+        default_provider: variant == Variant::Plain,
+        conflicts: vec![variant.conflicts().package().to_owned()],
         user: Some(USER.to_owned()),
         conffiles: conffiles.map(str::to_owned).collect(),
         tree,
@@ -101,16 +162,47 @@ fn mode(path: &str) -> u16 {
 mod tests {
     use super::*;
     use crate::adb::container::Wrapping;
+    use crate::apk::Dependency;
     use crate::{apk, ipk};
+
+    fn package(variant: Variant, files: &Tree) -> Package {
+        let program = b"\x7fELF".to_vec();
+        agent(variant, files, program, env!("CARGO_PKG_VERSION"), "mips_24kc", 1_760_000_000).unwrap()
+    }
+
+    /// opkg and apk refuse to have both; who asks for the agent is served by either.
+    #[test]
+    fn the_package_with_tls_takes_the_place_of_the_other() {
+        let [plain, tls] = Variant::ALL.map(|variant| package(variant, &Tree::default()));
+        let [control, control_tls] = [&plain, &tls].map(|package| package.ipk().unwrap().control);
+        assert_eq!(control.get("Provides"), None);
+        assert_eq!(control.get("Conflicts"), Some("whichroom-agent-tls"));
+        assert_eq!(control_tls.get("Package"), Some("whichroom-agent-tls"));
+        assert_eq!(control_tls.get("Provides"), Some("whichroom-agent"));
+        assert_eq!(control_tls.get("Conflicts"), Some("whichroom-agent"));
+        let [info, info_tls] = [&plain, &tls].map(|package| package.apk().unwrap().info);
+        let shown = |all: &[Dependency]| all.iter().map(Dependency::to_string).collect::<Vec<String>>();
+        assert_eq!(shown(&info.depends), ["!whichroom-agent-tls"]);
+        assert_eq!(shown(&info.provides), ["whichroom-agent-any"]);
+        assert_eq!(shown(&info_tls.depends), ["!whichroom-agent"]);
+        assert!(
+            info.provider_priority > info_tls.provider_priority,
+            "`apk add whichroom-agent` is the plain one"
+        );
+        let version = package_version(env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            shown(&info_tls.provides),
+            [format!("whichroom-agent={version}"), "whichroom-agent-tls-any".to_owned()]
+        );
+        assert_eq!(tls.tree, plain.tree, "the same files at the same paths");
+    }
 
     /// The folder as it is in the sources: both formats take it.
     #[test]
     fn the_folder_in_the_sources_makes_both_packages() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../files/ap");
         let files = read_folder(&folder).unwrap();
-        let package =
-            agent(&files, b"\x7fELF".to_vec(), env!("CARGO_PKG_VERSION"), "mips_24kc", 1_760_000_000)
-                .unwrap();
+        let package = package(Variant::Plain, &files);
         assert_eq!(package.conffiles, ["etc/config/whichroom"]);
         assert_eq!(package.tree.get("etc/config/whichroom").unwrap().mode, 0o600);
         assert_eq!(package.tree.get("etc/init.d/whichroom-agent").unwrap().mode, 0o755);

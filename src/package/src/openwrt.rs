@@ -41,6 +41,8 @@ pub struct Package {
     pub depends: Vec<String>,
     /// Packages whose place it takes.
     pub provides: Vec<String>,
+    /// Whether it is the one meant by its name where another provides that name too.
+    pub default_provider: bool,
     /// Packages it cannot stand beside.
     pub conflicts: Vec<String>,
     /// User and group to create, `name:name` or `name=id:name=id`.
@@ -146,6 +148,7 @@ impl Package {
             maintainer: self.maintainer.clone(),
             url: self.url.clone(),
             installed_size: tree.size(),
+            provider_priority: if self.default_provider { DEFAULT_PRIORITY } else { 0 },
             depends,
             provides,
             tags: vec![format!("openwrt:section={}", self.section)],
@@ -204,6 +207,9 @@ impl Package {
     }
 }
 
+/// What OpenWrt gives the default of several variants.
+const DEFAULT_PRIORITY: u64 = 100;
+
 const SHELL: &str = "#!/bin/sh\n";
 const UNLESS_FORBIDDEN: &str = "[ \"${IPKG_NO_SCRIPT}\" = \"1\" ] && exit 0\n";
 const FUNCTIONS: &str =
@@ -239,6 +245,7 @@ pub(crate) mod tests {
             source: "feeds/x/foo".to_owned(),
             user: Some("foo:foo".to_owned()),
             conffiles: vec!["etc/config/foo".to_owned()],
+            default_provider: true,
             conflicts: vec!["bar".to_owned()],
             tree,
             epoch_s: 1_760_000_000,

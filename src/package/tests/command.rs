@@ -40,12 +40,18 @@ fn fails_with(output: &Output, code: i32, words: &str) {
 
 /// Packs the program for mips into a folder and returns what was printed.
 fn build(folder: &Path) -> String {
+    build_package(folder, "whichroom-agent")
+}
+
+fn build_package(folder: &Path, package: &str) -> String {
     let program = folder.join("program");
     fs::write(&program, mips_program()).unwrap();
     stdout(&whichroom_package(&[
         "build",
         "--target",
         "mips_24kc",
+        "--package",
+        package,
         "--program",
         program.to_str().unwrap(),
         "--out",
@@ -110,6 +116,30 @@ fn a_feed_is_built_inspected_and_measured() {
     assert!(report.contains("mips_24kc\twhichroom-agent\t95\t600000\tok\n"), "{report}");
 }
 
+/// It is another package with the same program, and no size is asked of its files.
+#[test]
+fn the_package_with_tls_is_built_and_measured() {
+    let folder = tempfile::tempdir().unwrap();
+    build_package(folder.path(), "whichroom-agent-tls");
+    let feed = folder.path().join("out/feed");
+    let version = concat!(env!("CARGO_PKG_VERSION"), "-r1");
+    let ipk = feed.join(format!("ipk/mips_24kc/whichroom-agent-tls_{version}_mips_24kc.ipk"));
+    let apk = feed.join(format!("apk/mips_24kc/whichroom-agent-tls-{version}.apk"));
+    let listed = stdout(&whichroom_package(&["inspect", ipk.to_str().unwrap(), apk.to_str().unwrap()]));
+    assert_eq!(listed.matches("file\t0755\t95\t/usr/bin/whichroom-agent\n").count(), 2, "{listed}");
+    let report =
+        stdout(&whichroom_package(&["report", "--out", folder.path().join("out").to_str().unwrap()]));
+    let bytes = |path: &Path| fs::metadata(path).unwrap().len();
+    let expected = format!(
+        "mips_24kc\twhichroom-agent-tls\t95\t1300000\tok\n\
+         mips_24kc\twhichroom-agent-tls.ipk\t{}\t-\tok\n\
+         mips_24kc\twhichroom-agent-tls.apk\t{}\t-\tok\n",
+        bytes(&ipk),
+        bytes(&apk)
+    );
+    assert_eq!(report, expected);
+}
+
 #[test]
 fn the_same_input_and_keys_give_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
@@ -146,9 +176,9 @@ fn a_program_of_another_processor_is_not_packed() {
     fs::write(&program, mips_program()).unwrap();
     let out = folder.path().join("out");
     let (program, out) = (program.to_str().unwrap(), out.to_str().unwrap());
-    let wrong = ["build", "--target", "aarch64", "--program", program, "--out", out, "--epoch", "0"];
+    let wrong = ["build", "--target", "aarch64", "--package", "whichroom-agent", "--program", program];
     fails_with(
-        &whichroom_package(&wrong),
+        &whichroom_package(&[&wrong[..], &["--out", out, "--epoch", "0"]].concat()),
         1,
         "aarch64-unknown-linux-musl: the program is not for this processor",
     );
@@ -159,7 +189,9 @@ fn bad_usage_has_exit_code_2() {
     fails_with(&whichroom_package(&[]), 2, "whichroom-package build");
     fails_with(&whichroom_package(&["bild"]), 2, "there is no command \"bild\"");
     fails_with(&whichroom_package(&["build", "--target", "arm_cortex-a9"]), 2, "there are aarch64, armv7");
+    fails_with(&whichroom_package(&["build", "--package", "foo"]), 2, "whichroom-agent, whichroom-agent-tls");
     fails_with(&whichroom_package(&["build", "--program", "x"]), 2, "--target");
+    fails_with(&whichroom_package(&["build", "--target", "mips", "--program", "x"]), 2, "--package");
     fails_with(&whichroom_package(&["inspect"]), 2, "FILE");
     fails_with(&whichroom_package(&["inspect", "/nowhere"]), 1, "/nowhere");
     assert!(stdout(&whichroom_package(&["build", "--help"])).contains("--epoch"));

@@ -54,6 +54,8 @@ pub struct Info {
     pub url: String,
     /// Bytes once installed.
     pub installed_size: u64,
+    /// Among packages that provide a name at the same version, apk takes the one with the highest.
+    pub provider_priority: u64,
     /// Packages needed.
     pub depends: Vec<Dependency>,
     /// Names it stands in for.

@@ -84,6 +84,7 @@ pub(crate) fn read_info(reader: Reader<'_>, info: Object<'_>) -> Result<Info, Pr
         maintainer: text(8)?,
         url: text(9)?,
         installed_size: info.int(12)?,
+        provider_priority: info.int(14)?,
         depends: read_dependencies(reader, info.object(15)?)?,
         provides: read_dependencies(reader, info.object(16)?)?,
         tags: bounded(info.object(21)?)?

@@ -110,6 +110,9 @@ pub(crate) fn info_fields(writer: &mut Writer, info: &Info) -> [Value; 21] {
         fields[slot - 1] = writer.blob(text.as_bytes());
     }
     fields[11] = writer.int(info.installed_size.max(1));
+    if info.provider_priority > 0 {
+        fields[13] = writer.int(info.provider_priority);
+    }
     fields[14] = dependencies(writer, &info.depends);
     fields[15] = dependencies(writer, &info.provides);
     let tags: Vec<Value> = info.tags.iter().map(|tag| writer.blob(tag.as_bytes())).collect();

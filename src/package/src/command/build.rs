@@ -6,14 +6,13 @@ use std::process::Command;
 
 use lexopt::prelude::*;
 use whichroom_package::adb::container::Wrapping;
-use whichroom_package::feed::{self, APK_KEY, Keys, OPKG_KEY};
-use whichroom_package::layout::{self, NAME};
+use whichroom_package::feed::{self, APK_KEY, Keys, OPKG_KEY, PackageFile};
+use whichroom_package::layout::{self, NAME, Variant};
+use whichroom_package::openwrt::Package;
 use whichroom_package::targets::{self, TARGETS, Target};
-use whichroom_package::tree::Tree;
 use whichroom_package::{apk, elf, ipk};
 
 use crate::command::compile::Compiler;
-use crate::command::toolchain::Toolchain;
 use crate::command::{
     Failure, default_out, find_root, keys, print, read_file, say, write_file, write_program,
 };
@@ -23,7 +22,9 @@ whichroom-package build: compiles the agent for access points and writes package
 
   --target T      one target: aarch64, armv7, mipsel, mips, x86_64, or an OpenWrt architecture such as mipsel_24kc;
                   repeatable (default all)
-  --program FILE  packs this program instead of compiling; takes one --target
+  --package P     one package: whichroom-agent or whichroom-agent-tls; repeatable (default both). A feed holds what
+                  was built last
+  --program FILE  packs this program instead of compiling; takes one --target, and one --package
   --out DIR       where to write (default target/packages): programs/, feed/
   --keys DIR      the feed's private keys, made where there are none (default target/packages/keys)
   --epoch N       the time all files get, in seconds since 1970 (default SOURCE_DATE_EPOCH, else the last commit's)
@@ -46,9 +47,9 @@ impl Out {
         Out { folder: folder.to_owned() }
     }
 
-    /// The program of a target.
-    pub fn program(&self, target: &Target) -> PathBuf {
-        self.folder.join("programs").join(target.triple).join(NAME)
+    /// The program of a target, under its package's name.
+    pub fn program(&self, target: &Target, variant: Variant) -> PathBuf {
+        self.folder.join("programs").join(target.triple).join(variant.package())
     }
 
     /// What is served.
@@ -70,6 +71,7 @@ impl Out {
 #[derive(Default)]
 struct Flags {
     targets: Vec<&'static Target>,
+    variants: Vec<Variant>,
     program: Option<PathBuf>,
     out: Option<PathBuf>,
     keys: Option<PathBuf>,
@@ -92,26 +94,33 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
         None => epoch(&root)?,
     };
     let files = layout::read_folder(&root.join("files/ap"))?;
-    // Refused before an hour of compiling, not after.
-    layout::agent(&files, Vec::new(), VERSION, "all", epoch_s)?.apk()?;
     let targets = if flags.targets.is_empty() { TARGETS.iter().collect() } else { flags.targets };
-    let programs = match &flags.program {
-        Some(path) => vec![read_file(path, elf::PROGRAM_MAX as u64)?],
-        None => compile(&root, &out_folder, &targets)?,
-    };
+    let variants = if flags.variants.is_empty() { Variant::ALL.to_vec() } else { flags.variants };
+    // Refused before minutes of compiling, not after.
+    for &variant in &variants {
+        layout::agent(variant, &files, Vec::new(), VERSION, "all", epoch_s)?.apk()?;
+    }
     let keys = keys::load(&flags.keys.unwrap_or_else(|| out_folder.join("keys")))?;
-    for (target, program) in targets.iter().zip(programs) {
-        let program = elf::prepare(program, target.machine).map_err(|problem| problem.at(target.triple))?;
-        write_program(&out.program(target), &program)?;
-        for architecture in target.architectures {
-            pack(&out, &keys, &files, &program, architecture, epoch_s)?;
+    let source = match &flags.program {
+        Some(path) => Source::Given(path),
+        None => Source::Compiled(Compiler::find(&root, &out_folder, epoch_s)?),
+    };
+    for target in targets {
+        let mut programs = Vec::new();
+        for &variant in &variants {
+            let program = elf::prepare(source.program(target, variant)?, target.machine);
+            let program = program.map_err(|problem| problem.at(target.triple))?;
+            write_program(&out.program(target, variant), &program)?;
+            say(&format!("{}: {}: {} bytes", target.name, variant.package(), program.len()));
+            programs.push((variant, program));
         }
-        say(&format!(
-            "{}: {} bytes, packed for {}",
-            target.name,
-            program.len(),
-            target.architectures.join(", ")
-        ));
+        for architecture in target.architectures {
+            let packages = programs.iter().map(|(variant, program)| {
+                layout::agent(*variant, &files, program.clone(), VERSION, architecture, epoch_s)
+            });
+            pack(&out, &keys, architecture, &packages.collect::<Result<Vec<_>, _>>()?)?;
+        }
+        say(&format!("{}: packed for {}", target.name, target.architectures.join(", ")));
     }
     write_file(&out.feed().join(OPKG_KEY), keys.opkg.public().render().as_bytes())?;
     write_file(&out.feed().join(APK_KEY), keys.apk.public().to_pem()?.as_bytes())?;
@@ -134,6 +143,16 @@ fn parse(mut args: lexopt::Parser) -> Result<Option<Flags>, Failure> {
                     flags.targets.push(target);
                 }
             }
+            Long("package") => {
+                let name = args.value()?.string()?;
+                let Some(variant) = Variant::ALL.into_iter().find(|variant| variant.package() == name) else {
+                    let names = Variant::ALL.map(Variant::package).join(", ");
+                    return Err(Failure::usage(format!("--package {name}: there are {names}")));
+                };
+                if !flags.variants.contains(&variant) {
+                    flags.variants.push(variant);
+                }
+            }
             Long("program") => flags.program = Some(args.value()?.into()),
             Long("out") => flags.out = Some(args.value()?.into()),
             Long("keys") => flags.keys = Some(args.value()?.into()),
@@ -144,8 +163,10 @@ fn parse(mut args: lexopt::Parser) -> Result<Option<Flags>, Failure> {
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    if flags.program.is_some() && flags.targets.len() != 1 {
-        return Err(Failure::usage("--program is of one target: say which with --target"));
+    if flags.program.is_some() && (flags.targets.len() != 1 || flags.variants.len() != 1) {
+        return Err(Failure::usage(
+            "--program is of one target and one package: say which with --target and --package",
+        ));
     }
     Ok(Some(flags))
 }
@@ -164,40 +185,49 @@ fn epoch(root: &Path) -> Result<u64, Failure> {
     })
 }
 
-fn compile(root: &Path, out: &Path, targets: &[&'static Target]) -> Result<Vec<Vec<u8>>, Failure> {
-    let toolchain = Toolchain::find()?;
-    say(&format!("compiling with {toolchain}"));
-    let compiler = Compiler::new(toolchain, root, out)?;
-    targets.iter().map(|target| compiler.compile(target)).collect()
+/// Where programs come from.
+enum Source<'a> {
+    Given(&'a Path),
+    Compiled(Compiler),
 }
 
-/// Writes the two packages of an architecture and their indexes, in place of those that were there.
-fn pack(
-    out: &Out,
-    keys: &Keys,
-    files: &Tree,
-    program: &[u8],
-    architecture: &str,
-    epoch_s: u64,
-) -> Result<(), Failure> {
-    let package = layout::agent(files, program.to_vec(), VERSION, architecture, epoch_s)?;
-    let ipk = ipk::write(&package.ipk()?)?;
-    let name = package.ipk_file_name();
-    let index = feed::opkg_index(&[(&name, &ipk)], &keys.opkg)?;
+impl Source<'_> {
+    fn program(&self, target: &Target, variant: Variant) -> Result<Vec<u8>, Failure> {
+        match self {
+            Source::Given(path) => read_file(path, elf::PROGRAM_MAX as u64),
+            Source::Compiled(compiler) => compiler.compile(target, variant),
+        }
+    }
+}
+
+/// Writes the packages of an architecture in both formats and their indexes, in place of those that were there.
+fn pack(out: &Out, keys: &Keys, architecture: &str, packages: &[Package]) -> Result<(), Failure> {
+    let (mut ipks, mut apks) = (Vec::new(), Vec::new());
+    for package in packages {
+        ipks.push((package.ipk_file_name(), ipk::write(&package.ipk()?)?));
+        apks.push((package.apk_file_name(), apk::write(&package.apk()?, Wrapping::Deflate)?));
+    }
     let folder = out.ipk(architecture);
-    empty(&folder)?;
-    write_file(&folder.join(name), &ipk)?;
+    let index = feed::opkg_index(&write_packages(&folder, &ipks)?, &keys.opkg)?;
     write_file(&folder.join("Packages"), index.packages.as_bytes())?;
     write_file(&folder.join("Packages.gz"), &index.compressed)?;
     write_file(&folder.join("Packages.sig"), index.signature.as_bytes())?;
 
-    let apk = apk::write(&package.apk()?, Wrapping::Deflate)?;
-    let name = package.apk_file_name();
-    let index = feed::apk_index(&[(&name, &apk)], &keys.apk)?;
     let folder = out.apk(architecture);
-    empty(&folder)?;
-    write_file(&folder.join(name), &apk)?;
+    let index = feed::apk_index(&write_packages(&folder, &apks)?, &keys.apk)?;
     write_file(&folder.join("packages.adb"), &index)
+}
+
+/// Writes files into a folder and returns them as an index takes them.
+fn write_packages<'a>(
+    folder: &Path,
+    files: &'a [(String, Vec<u8>)],
+) -> Result<Vec<PackageFile<'a>>, Failure> {
+    empty(folder)?;
+    for (name, bytes) in files {
+        write_file(&folder.join(name), bytes)?;
+    }
+    Ok(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect())
 }
 
 /// Removes the files of an earlier build, and nothing else.

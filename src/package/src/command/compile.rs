@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use whichroom_package::elf;
-use whichroom_package::layout::NAME;
+use whichroom_package::layout::{NAME, Variant};
 use whichroom_package::targets::{Emulator, Target};
 
 use crate::command::toolchain::{NOT_INHERITED, Toolchain, install};
@@ -43,18 +43,21 @@ pub struct Compiler {
     root: PathBuf,
     tools: PathBuf,
     target_dir: PathBuf,
+    epoch_s: u64,
 }
 
 impl Compiler {
-    /// Gets the tools together, installing what is missing into the output folder.
-    pub fn new(toolchain: Toolchain, root: &Path, out: &Path) -> Result<Compiler, Failure> {
+    /// Gets compiler and tools together, installing what is missing, the tools into the output folder.
+    pub fn find(root: &Path, out: &Path, epoch_s: u64) -> Result<Compiler, Failure> {
+        let toolchain = Toolchain::find()?;
+        say(&format!("compiling with {toolchain}"));
         let failed = |error: std::io::Error| Failure::run(format!("cannot use {}: {error}", out.display()));
         std::fs::create_dir_all(out).map_err(failed)?;
         let out = out.canonicalize().map_err(failed)?;
         let root = root.canonicalize().map_err(failed)?;
         let tools = out.join("tools");
         let target_dir = out.join("cargo");
-        let compiler = Compiler { toolchain, root, tools, target_dir };
+        let compiler = Compiler { toolchain, root, tools, target_dir, epoch_s };
         compiler.install_tools()?;
         Ok(compiler)
     }
@@ -100,8 +103,8 @@ impl Compiler {
     }
 
     /// Compiles for a target and tries the program, where qemu is there to run it.
-    pub fn compile(&self, target: &Target) -> Result<Vec<u8>, Failure> {
-        say(&format!("compiling for {}", target.triple));
+    pub fn compile(&self, target: &Target, variant: Variant) -> Result<Vec<u8>, Failure> {
+        say(&format!("compiling {} for {}", variant.package(), target.triple));
         let mut cargo = Command::new(self.bin("cargo-zigbuild"));
         for name in NOT_INHERITED {
             cargo.env_remove(name);
@@ -114,7 +117,10 @@ impl Compiler {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_ENCODED_RUSTFLAGS", self.rust_flags(target).join("\u{1f}"))
             .env("CARGO_ZIGBUILD_PYTHON_PATH", self.bin("python3"))
+            // An agent with TLS knows when it was built: that is part of its bytes.
+            .env("SOURCE_DATE_EPOCH", self.epoch_s.to_string())
             .args(["zigbuild", "--locked", "--profile", PROFILE, "--package", NAME, "--bin", NAME])
+            .arg(format!("--features={}", variant.features().join(",")))
             .args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"])
             .args(["--target", target.triple])
             .arg("--target-dir")

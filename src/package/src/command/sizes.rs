@@ -4,15 +4,16 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
-use whichroom_package::layout::NAME;
-use whichroom_package::targets::{PACKAGE_SIZE_MAX, TARGETS};
+use whichroom_package::layout::Variant;
+use whichroom_package::targets::{PACKAGE_SIZE_MAX, TARGETS, TLS_SIZE_MAX, Target};
 
 use crate::command::build::Out;
 use crate::command::{Failure, default_out, find_root, print};
 
 const HELP: &str = "\
 whichroom-package sizes: one line a file that was built, separated by tabs: architecture, file, bytes.
-whichroom-package report: the same with the most it may have and whether it has; exit code 1 if one has more.
+whichroom-package report: the same with the most it may have, - for any number, and whether it has more; exit code 1
+if one has.
 
   --out DIR   where `build` wrote (default target/packages)
 ";
@@ -22,7 +23,13 @@ struct Line {
     architecture: &'static str,
     file: String,
     bytes: u64,
-    bytes_max: u64,
+    bytes_max: Option<u64>,
+}
+
+impl Line {
+    fn is_over(&self) -> bool {
+        self.bytes_max.is_some_and(|most| self.bytes > most)
+    }
 }
 
 /// Runs `sizes`.
@@ -41,11 +48,12 @@ pub fn report(args: lexopt::Parser) -> Result<(), Failure> {
     let Some(out) = parse(args)? else { return print(HELP) };
     let mut text = String::new();
     let mut over = 0;
-    for Line { architecture, file, bytes, bytes_max } in lines(&Out::new(&out))? {
-        over += usize::from(bytes > bytes_max);
-        let verdict = if bytes > bytes_max { "over" } else { "ok" };
+    for line in lines(&Out::new(&out))? {
+        over += usize::from(line.is_over());
+        let verdict = if line.is_over() { "over" } else { "ok" };
+        let most = line.bytes_max.map_or("-".to_owned(), |most| most.to_string());
         // Writing to a String does not fail.
-        let _ = writeln!(text, "{architecture}\t{file}\t{bytes}\t{bytes_max}\t{verdict}");
+        let _ = writeln!(text, "{}\t{}\t{}\t{most}\t{verdict}", line.architecture, line.file, line.bytes);
     }
     print(&text)?;
     if over > 0 { Err(Failure::run(format!("files that are too large: {over}"))) } else { Ok(()) }
@@ -69,23 +77,10 @@ fn parse(mut args: lexopt::Parser) -> Result<Option<PathBuf>, Failure> {
 fn lines(out: &Out) -> Result<Vec<Line>, Failure> {
     let mut lines = Vec::new();
     for target in &TARGETS {
-        for &architecture in target.architectures {
-            let mut add = |file: &str, path: Option<PathBuf>, bytes_max| {
-                let bytes = path.and_then(|path| Some(path.metadata().ok()?.len()));
-                lines.extend(bytes.map(|bytes| Line {
-                    architecture,
-                    file: file.to_owned(),
-                    bytes,
-                    bytes_max,
-                }));
-            };
-            let ipk = only_file(&out.ipk(architecture), "ipk");
-            let apk = only_file(&out.apk(architecture), "apk");
-            // The same program stands in the packages of all its architectures; it is listed with each of them.
-            let program = ipk.as_ref().and(Some(out.program(target)));
-            add(NAME, program, target.size_max);
-            add(&format!("{NAME}.ipk"), ipk, PACKAGE_SIZE_MAX);
-            add(&format!("{NAME}.apk"), apk, PACKAGE_SIZE_MAX);
+        for architecture in target.architectures {
+            for variant in Variant::ALL {
+                lines.extend(lines_of(out, target, architecture, variant));
+            }
         }
     }
     if lines.is_empty() {
@@ -94,11 +89,38 @@ fn lines(out: &Out) -> Result<Vec<Line>, Failure> {
     Ok(lines)
 }
 
-/// The file of this kind in a folder; a build leaves one.
-fn only_file(folder: &Path, extension: &str) -> Option<PathBuf> {
+/// The lines of one package of an architecture.
+fn lines_of(out: &Out, target: &Target, architecture: &'static str, variant: Variant) -> Vec<Line> {
+    let name = variant.package();
+    let (program_max, package_max) = match variant {
+        Variant::Plain => (target.size_max, Some(PACKAGE_SIZE_MAX)),
+        Variant::Tls => (TLS_SIZE_MAX, None),
+    };
+    let ipk = package_file(&out.ipk(architecture), &format!("{name}_"), "ipk");
+    let apk = package_file(&out.apk(architecture), &format!("{name}-"), "apk");
+    // The same program stands in the packages of all its architectures; it is listed with each of them.
+    let program = ipk.as_ref().and(Some(out.program(target, variant)));
+    let files = [
+        (name.to_owned(), program, Some(program_max)),
+        (format!("{name}.ipk"), ipk, package_max),
+        (format!("{name}.apk"), apk, package_max),
+    ];
+    let line = |(file, path, bytes_max): (String, Option<PathBuf>, Option<u64>)| {
+        Some(Line { architecture, file, bytes: path?.metadata().ok()?.len(), bytes_max })
+    };
+    files.into_iter().filter_map(line).collect()
+}
+
+/// The file of a package in a folder, of which a build leaves one: its version follows the name.
+fn package_file(folder: &Path, start: &str, extension: &str) -> Option<PathBuf> {
     let mut files: Vec<PathBuf> =
         folder.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    files.retain(|path| path.extension().is_some_and(|found| found == extension));
+    files.retain(|path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let version = name.strip_prefix(start).unwrap_or_default();
+        version.starts_with(|first: char| first.is_ascii_digit())
+            && path.extension().is_some_and(|found| found == extension)
+    });
     files.sort();
     files.pop()
 }
