@@ -2,23 +2,24 @@
 
 CARGO ?= cargo
 
-# TLS is off unless asked for.
-WITH_TLS = -p whichroom-mqtt -p whichroom-agent --features whichroom-mqtt/v5,whichroom-agent/tls
+# The agent for routers is built with TLS and without: everything is tested with it, and the agent without it, too.
+WITH_TLS = --features whichroom-agent/tls,whichroom-tests/tls
+WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
 
 .PHONY: test lint deps binaries packages sizes test-routers bench-path bench-ingest footprint agent-cost minimum-rust
 
 test: deps binaries
-	$(CARGO) nextest run --workspace --locked --no-fail-fast
-	$(CARGO) nextest run $(WITH_TLS) --locked --no-fail-fast -E 'test(tls) | binary(tls)'
+	$(CARGO) nextest run --workspace $(WITH_TLS) --locked --no-fail-fast
+	$(CARGO) nextest run $(WITHOUT_TLS) --locked --no-fail-fast
 
 # The end-to-end tests run the real binaries, so these are built first.
 binaries:
-	$(CARGO) build --workspace --bins --locked
+	$(CARGO) build --workspace --bins $(WITH_TLS) --locked
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets --features whichroom-tests/routers --locked -- -D warnings
-	$(CARGO) clippy $(WITH_TLS) --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(WITH_TLS),whichroom-tests/routers --locked -- -D warnings
+	$(CARGO) clippy $(WITHOUT_TLS) --all-targets --locked -- -D warnings
 	shellcheck .ci/run .ci/minimum-rust .ci/deps
 
 deps:

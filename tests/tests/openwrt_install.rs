@@ -246,7 +246,8 @@ fn a_password_is_asked_for_on_the_terminal_and_not_shown() {
 
 #[test]
 fn what_is_wrong_is_said_with_what_to_do_and_nothing_is_changed() {
-    let cases: [(&[&str], &str); 11] = [
+    let print = "ab".repeat(32);
+    let cases: [(&[&str], &str); 18] = [
         (&[], "--broker is missing"),
         (&["--broker"], "--broker needs a value"),
         (&["--broker", "tcp://x"], "an address looks like mqtt://"),
@@ -257,6 +258,13 @@ fn what_is_wrong_is_said_with_what_to_do_and_nothing_is_changed() {
         (&["--broker", "mqtt://x", "--package", "dropbear"], "begin with whichroom-agent"),
         (&["--broker", "mqtt://x", "--feed", "ftp://x"], "--feed is missing"),
         (&["--fly"], "--fly is unknown"),
+        (&["--broker", "mqtts://x"], "give --fingerprint or --ca"),
+        (&["--broker", "mqtts://x", "--fingerprint", "xyz"], "not the hexadecimal digits"),
+        (&["--broker", "mqtts://x", "--fingerprint", &print, "--ca", "/a"], "takes one of them"),
+        (&["--broker", "mqtts://x", "--ca", "a.pem"], "a file with its full path"),
+        (&["--broker", "mqtts://x", "--ca", "/no/such.pem"], "no such file here"),
+        (&["--broker", "mqtt://x", "--fingerprint", &print], "are for a broker at mqtts://"),
+        (&["--broker", "mqtt://x", "--ca", "/a"], "are for a broker at mqtts://"),
         (&["--broker", "mqtt://x", "--name", "123456789012345678901234567890123"], "1 to 32"),
     ];
     for (arguments, part) in cases {
@@ -297,6 +305,55 @@ fn an_access_point_that_cannot_be_served_is_told_why() {
     let (ran, ap) = spoilt("opkg", &|ap| ap.write("no-way-out", ""));
     ran.succeeded();
     assert_eq!(ap.manager, "opkg");
+}
+
+/// Needs an agent with TLS: it is asked whether it takes what was configured.
+#[cfg(feature = "tls")]
+mod tls {
+    use whichroom_tests::certificates::Certificates;
+
+    use super::*;
+
+    const BROKER: [&str; 4] = ["--broker", "mqtts://192.168.1.2", "--name", "kitchen"];
+
+    #[test]
+    fn a_broker_with_tls_takes_the_package_with_tls_and_its_authority_is_fetched() {
+        let certificates = Certificates::new();
+        let pem = fs::read_to_string(certificates.file("ca.pem")).unwrap();
+        for manager in ["opkg", "apk"] {
+            let ap = AccessPoint::new(manager);
+            ap.write(&format!("web/{FEED}/broker-ca.pem"), &pem);
+            let ca = format!("http://{FEED}/broker-ca.pem");
+            ap.paste(&[&BROKER[..], &["--ca", &ca]].concat(), None).succeeded();
+            assert!(ap.calls().contains(" whichroom-agent-tls\n"), "{}", ap.calls());
+            assert_eq!(ap.read("etc/whichroom/broker-ca.pem"), pem);
+            let mode =
+                fs::metadata(ap.root.join("etc/whichroom/broker-ca.pem")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o644, "the agent runs as a user of its own");
+            let command = ap.started_with();
+            assert!(command.contains("--broker=mqtts://192.168.1.2"), "{command}");
+            assert!(command.contains("/etc/whichroom/broker-ca.pem"), "{command}");
+        }
+    }
+
+    #[test]
+    fn the_two_packages_take_each_others_place() {
+        for (manager, remove) in [("opkg", "opkg remove "), ("apk", "apk del ")] {
+            let ap = AccessPoint::new(manager);
+            ap.paste(&["--broker", "mqtt://192.168.1.2", "--name", "kitchen"], None).succeeded();
+            let print = "ab".repeat(32);
+            ap.paste(&[&BROKER[..], &["--fingerprint", &print]].concat(), None).succeeded();
+            assert!(ap.calls().contains(&format!("{remove}whichroom-agent\n")), "{}", ap.calls());
+            assert!(ap.started_with().contains(&format!("--fingerprint={print}")), "{}", ap.started_with());
+            // After a sysupgrade the package is gone, and the address that is configured says which one it was.
+            ap.paste(&[], None).succeeded();
+            assert!(ap.calls().contains(" whichroom-agent-tls\n"), "{}", ap.calls());
+            ap.paste(&["--broker", "mqtt://192.168.1.2"], None).succeeded();
+            assert!(ap.calls().contains(&format!("{remove}whichroom-agent-tls\n")), "{}", ap.calls());
+            let command = ap.started_with();
+            assert!(command.contains("--broker=mqtt://") && !command.contains("fingerprint"), "{command}");
+        }
+    }
 }
 
 #[test]

@@ -92,7 +92,7 @@ fn works_with_tls(name: &str) {
         House::with(&settings)
     };
     let mut house = secured();
-    let authority = certificates.authority().display().to_string();
+    let authority = certificates.file("ca.pem").display().to_string();
     house.reach_broker_with_tls(port, &["--ca", &authority]);
     lives_through_a_session(house, &command);
     knows_the_broker_by_its_fingerprint(secured(), &command, &certificates, port);
@@ -199,7 +199,7 @@ fn knows_the_broker_by_its_fingerprint(
     house.reach_broker_with_tls(port, &["--fingerprint", other.trim_end_matches(':')]);
     house.add_bus("kitchen", Options::default());
     house.start_agent("kitchen");
-    let fingerprint = certificates.fingerprint();
+    let fingerprint = certificates.fingerprint("broker");
     let Some(agent) = &mut house.ap("kitchen").agent else { panic!("no agent") };
     agent.wait_log("not the one given");
     let found = fingerprint.replace(':', "").to_lowercase();

@@ -7,20 +7,24 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
+use whichroom_mqtt::Fingerprint;
 use whichroom_wire::{Id, Mac};
 
 use crate::Failure;
-use crate::config::{self, FEED_LISTEN, default_site};
-use crate::install::{self, lan_address};
+use crate::config::{self, BrokerChoice, ExternalBroker, FEED_LISTEN, KnownBy, default_site};
+use crate::install::{self, AgentBroker, lan_address};
 use crate::state::random_hex;
-use crate::web::feed;
+use crate::web::packages::{self, Packages};
 
 const HELP: &str = "\
 whichroom init: writes whichroom.toml. Asks, unless the broker is given by flags.
 
-  --broker mqtt://HOST[:PORT]  use a broker that runs already
+  --broker mqtt://HOST[:PORT]  use a broker that runs already; mqtts://HOST[:PORT] for TLS
     --username NAME            its user
     --password-file FILE       file with its password, one line
+    --ca FILE                  mqtts: the authority that signed its certificate
+    --fingerprint SHA256       mqtts: its certificate itself instead
+    --cert FILE, --key FILE    mqtts: the certificate that we show it, and the key of that
   --embedded                   open the embedded broker to the network, with a password for each access point
     --listen ADDRESS:PORT      where (default 0.0.0.0:1883)
   --ap ID[=ROOM][,exit]        an access point, its room, and whether people leave past it; repeatable
@@ -44,8 +48,17 @@ struct Answers {
 }
 
 enum Broker {
-    External { url: String, username: Option<String>, password_file: Option<PathBuf> },
+    External { url: String, username: Option<String>, password_file: Option<PathBuf>, tls: TlsAnswer },
     Embedded { listen: SocketAddr, home_assistant_password: String },
+}
+
+/// What `mqtts://` needs; nothing of it otherwise.
+#[derive(Debug, Clone, Default)]
+struct TlsAnswer {
+    ca: Option<PathBuf>,
+    fingerprint: Option<String>,
+    cert: Option<PathBuf>,
+    key: Option<PathBuf>,
 }
 
 struct ApAnswer {
@@ -60,6 +73,7 @@ struct Flags {
     broker: Option<String>,
     username: Option<String>,
     password_file: Option<PathBuf>,
+    tls: TlsAnswer,
     embedded: bool,
     listen: Option<SocketAddr>,
     access_points: Vec<ApAnswer>,
@@ -79,6 +93,10 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("broker") => flags.broker = Some(args.value()?.string()?),
             Long("username") => flags.username = Some(args.value()?.string()?),
             Long("password-file") => flags.password_file = Some(args.value()?.into()),
+            Long("ca") => flags.tls.ca = Some(args.value()?.into()),
+            Long("fingerprint") => flags.tls.fingerprint = Some(args.value()?.string()?),
+            Long("cert") => flags.tls.cert = Some(args.value()?.into()),
+            Long("key") => flags.tls.key = Some(args.value()?.into()),
             Long("embedded") => flags.embedded = true,
             Long("listen") => flags.listen = Some(args.value()?.parse_with(config::socket_address)?),
             Long("ap") => flags.access_points.push(args.value()?.parse_with(ap_answer)?),
@@ -109,19 +127,23 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     crate::print(&format!("wrote {}\n\n{}", file.display(), next_steps(&answers, &file, lan_address())))
 }
 
-/// The feed by its full path, as the file may lie elsewhere.
+/// The feed: a folder by its full path, as the file may lie elsewhere, or what is inside this program.
 fn feed_answer(folder: Option<PathBuf>, listen: Option<SocketAddr>) -> Result<Option<config::Feed>, Failure> {
-    let Some(folder) = folder else {
-        return match listen {
-            Some(_) => Err(Failure::usage("--feed-listen is there without --feed")),
-            None => Ok(None),
-        };
+    let asked = folder.is_some() || listen.is_some();
+    let packages = match folder {
+        Some(folder) => Some(packages_in(&folder).map_err(|why| Failure::usage(format!("--feed: {why}")))?),
+        None => Packages::inside(),
     };
-    feed::check(&folder).map_err(|why| Failure::usage(format!("--feed: {why}")))?;
-    let folder = folder
-        .canonicalize()
-        .map_err(|error| Failure::usage(format!("--feed {}: {error}", folder.display())))?;
-    Ok(Some(config::Feed { folder, listen: listen.unwrap_or(FEED_LISTEN) }))
+    if packages.is_none() && listen.is_some() {
+        return Err(Failure::usage("--feed-listen is there without --feed"));
+    }
+    Ok(packages.map(|packages| config::Feed { packages, listen: listen.unwrap_or(FEED_LISTEN), asked }))
+}
+
+fn packages_in(folder: &Path) -> Result<Packages, String> {
+    packages::check(folder).map_err(|why| why.to_string())?;
+    let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
+    Ok(Packages::Folder(folder))
 }
 
 fn answers(flags: Flags) -> Result<Answers, Failure> {
@@ -131,7 +153,11 @@ fn answers(flags: Flags) -> Result<Answers, Failure> {
     let broker = match (flags.broker, flags.embedded) {
         (Some(url), _) => {
             config::broker_url(&url).map_err(|why| Failure::usage(format!("--broker {url}: {why}")))?;
-            Broker::External { url, username: flags.username, password_file: flags.password_file }
+            let tls = flags.tls.with_full_paths();
+            let (username, password_file) = (flags.username, flags.password_file);
+            let broker = Broker::External { url, username, password_file, tls };
+            external(&broker).map_err(Failure::usage)?;
+            broker
         }
         (None, true) => embedded(flags.listen.unwrap_or(DEFAULT_LISTEN))?,
         (None, false) if io::stdin().is_terminal() => return ask(&mut io::stdin().lock()),
@@ -148,6 +174,45 @@ fn answers(flags: Flags) -> Result<Answers, Failure> {
     }
     let site = flags.site.unwrap_or_else(default_site);
     Ok(Answers { site, broker, access_points: flags.access_points, people: flags.people, feed: None })
+}
+
+impl TlsAnswer {
+    /// With full paths, as the file with the configuration may lie elsewhere. A path that leads nowhere stays as it is,
+    /// and is said to lead nowhere.
+    fn with_full_paths(self) -> TlsAnswer {
+        let full = |path: Option<PathBuf>| path.map(|path| path.canonicalize().unwrap_or(path));
+        TlsAnswer {
+            ca: full(self.ca),
+            fingerprint: self.fingerprint,
+            cert: full(self.cert),
+            key: full(self.key),
+        }
+    }
+
+    /// The keys of the configuration, with their values.
+    fn keys(&self) -> Vec<(&'static str, String)> {
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let values = [
+            ("ca", file(&self.ca)),
+            ("fingerprint", self.fingerprint.clone()),
+            ("cert", file(&self.cert)),
+            ("key", file(&self.key)),
+        ];
+        values.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+}
+
+/// A broker that runs anyway, read as `whichroom run` will: what is wrong is said before the file is written.
+fn external(broker: &Broker) -> Result<Option<ExternalBroker>, String> {
+    let Broker::External { url, tls, .. } = broker else { return Ok(None) };
+    let mut text = format!("[mqtt]\nurl = {}\n", quoted(url));
+    for (key, value) in tls.keys() {
+        let _ = writeln!(text, "{key} = {}", quoted(&value));
+    }
+    match config::parse(&text, Path::new("")) {
+        (Some(config::Config { broker: BrokerChoice::External(broker), .. }), _) => Ok(Some(broker)),
+        (_, remarks) => Err(remarks.iter().map(|remark| remark.text.as_str()).collect::<Vec<_>>().join("\n")),
+    }
 }
 
 /// The embedded broker at an address that is free now; a taken port is better said here than after the file is written.
@@ -195,23 +260,13 @@ fn ask(input: &mut impl BufRead) -> Result<Answers, Failure> {
     let broker = loop {
         let url = question(
             input,
-            "MQTT broker, as mqtt://host:1883 (empty: open the embedded one to your network)",
+            "MQTT broker, as mqtt://host:1883, or mqtts://host:8883 for TLS (empty: open the embedded one to your network)",
         )?;
         if url.is_empty() {
             break embedded(DEFAULT_LISTEN)?;
         }
-        match config::broker_url(&url) {
-            Ok(_) => {
-                let username =
-                    Some(question(input, "its user (empty: none)")?).filter(|name| !name.is_empty());
-                let password_file = match username {
-                    Some(_) => {
-                        Some(question(input, "file with its password")?).filter(|file| !file.is_empty())
-                    }
-                    None => None,
-                };
-                break Broker::External { url, username, password_file: password_file.map(PathBuf::from) };
-            }
+        match external_answer(input, url)? {
+            Ok(broker) => break broker,
             Err(why) => crate::print(&format!("{why}\n"))?,
         }
     };
@@ -224,6 +279,33 @@ fn ask(input: &mut impl BufRead) -> Result<Answers, Failure> {
     }
     let people = several(input, "person, as Name=aa:bb:cc:dd:ee:ff (empty: no more)", person_answer)?;
     Ok(Answers { site: default_site(), broker, access_points, people, feed: None })
+}
+
+/// Asks for what belongs to the broker at an address; the inner error is to be said before it is asked for again.
+fn external_answer(input: &mut impl BufRead, url: String) -> Result<Result<Broker, String>, Failure> {
+    let address = match config::broker_url(&url) {
+        Ok(address) => address,
+        Err(why) => return Ok(Err(why)),
+    };
+    let mut tls = TlsAnswer::default();
+    if address.tls {
+        let known_by = question(
+            input,
+            "file of the authority that signed its certificate, or the certificate's SHA-256",
+        )?;
+        match known_by.parse::<Fingerprint>() {
+            Ok(_) => tls.fingerprint = Some(known_by),
+            Err(_) => tls.ca = Some(known_by).filter(|file| !file.is_empty()).map(PathBuf::from),
+        }
+    }
+    let username = Some(question(input, "its user (empty: none)")?).filter(|name| !name.is_empty());
+    let password_file = match username {
+        Some(_) => Some(question(input, "file with its password")?).filter(|file| !file.is_empty()),
+        None => None,
+    };
+    let password_file = password_file.map(PathBuf::from);
+    let broker = Broker::External { url, username, password_file, tls: tls.with_full_paths() };
+    Ok(external(&broker).map(|_| broker))
 }
 
 fn several<T>(
@@ -262,8 +344,11 @@ fn render(answers: &Answers) -> String {
     // Writing to a string does not fail.
     let _ = writeln!(text, "[site]\nid = \"{}\"\n", answers.site);
     match &answers.broker {
-        Broker::External { url, username, password_file } => {
+        Broker::External { url, username, password_file, tls } => {
             let _ = writeln!(text, "[mqtt]\nurl = {}", quoted(url));
+            for (key, value) in tls.keys() {
+                let _ = writeln!(text, "{key} = {}", quoted(&value));
+            }
             if let Some(username) = username {
                 let _ = writeln!(text, "username = {}", quoted(username));
             }
@@ -290,13 +375,12 @@ fn render(answers: &Answers) -> String {
             );
         }
     }
-    if let Some(feed) = &answers.feed {
-        let folder = quoted(&feed.folder.display().to_string());
-        let _ = writeln!(
-            text,
-            "# What access points install their agent from. Public: packages, keys and the installer.\n[feed]\nfolder = {folder}\nlisten = \"{}\"\n",
-            feed.listen
-        );
+    if let Some(feed) = answers.feed.as_ref().filter(|feed| feed.asked) {
+        text.push_str("# What access points install their agent from. Public: packages, keys and the installer.\n[feed]\n");
+        if let Packages::Folder(folder) = &feed.packages {
+            let _ = writeln!(text, "folder = {}", quoted(&folder.display().to_string()));
+        }
+        let _ = writeln!(text, "listen = \"{}\"\n", feed.listen);
     }
     if answers.access_points.is_empty() {
         text.push_str("# Access points appear by themselves; name them to give them rooms.\n# [[ap]]\n# id = \"kitchen\"\n# room = \"Kitchen\"\n# exit = false        # true: people leave home past it\n\n");
@@ -338,18 +422,13 @@ fn quoted(text: &str) -> String {
 
 /// What to do next, with the lines to paste.
 fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> String {
-    let url = match &answers.broker {
-        Broker::External { url, .. } => url.trim_end_matches('/').to_owned(),
-        Broker::Embedded { listen, .. } if listen.ip().is_unspecified() => {
-            format!("mqtt://{}", SocketAddr::new(address, listen.port()))
-        }
-        Broker::Embedded { listen, .. } => format!("mqtt://{listen}"),
-    };
+    let broker = agent_broker(&answers.broker, address);
     let mut text = format!("Start it:\n\n  whichroom run --config {}\n", file.display());
     if let Broker::Embedded { home_assistant_password, .. } = &answers.broker {
         let _ = write!(
             text,
-            "\nHome Assistant: add the MQTT integration with broker {url},\nuser homeassistant, password {home_assistant_password}\n"
+            "\nHome Assistant: add the MQTT integration with broker {},\nuser homeassistant, password {home_assistant_password}\n",
+            broker.url
         );
     }
     let feed = answers.feed.as_ref().map(|feed| install::feed_url(feed.listen, address));
@@ -358,10 +437,10 @@ fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> String {
             // What is not known yet is asked for.
             let user = credentials
                 .map(|(user, password)| (user, Some(password).filter(|password| *password != "PASSWORD")));
-            let line = install::line(feed, &url, &answers.site, name, user);
+            let line = install::line(feed, &broker, &answers.site, name, user);
             format!("\nOn the access point \"{name}\", now and after each upgrade of OpenWrt:\n\n  {line}\n")
         }
-        None => agent_lines(&url, &answers.site, name, credentials),
+        None => agent_lines(&broker, &answers.site, name, credentials),
     };
     if answers.access_points.is_empty() {
         text.push_str(&lines("kitchen", Some(("USER", "PASSWORD"))));
@@ -378,19 +457,55 @@ fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> String {
     text
 }
 
+/// The broker as agents are told of it; `own` is the address of this machine for others.
+fn agent_broker(broker: &Broker, own: IpAddr) -> AgentBroker {
+    match broker {
+        Broker::External { url, .. } => match external(broker) {
+            Ok(Some(broker)) => AgentBroker::external(&broker, own),
+            Ok(None) | Err(_) => AgentBroker::plain(url.clone()),
+        },
+        Broker::Embedded { listen, .. } if listen.ip().is_unspecified() => {
+            AgentBroker::plain(format!("mqtt://{}", SocketAddr::new(own, listen.port())))
+        }
+        Broker::Embedded { listen, .. } => AgentBroker::plain(format!("mqtt://{listen}")),
+    }
+}
+
+/// Where an access point has the authority of the broker.
+const AGENT_CA: &str = "/etc/whichroom/broker-ca.pem";
+
 /// The lines to paste on one access point, where the agent's binary has been copied to `/usr/bin`.
-pub fn agent_lines(url: &str, site: &Id, name: &str, credentials: Option<(&str, &str)>) -> String {
-    let mut text = format!("\nOn the access point \"{name}\", with whichroom-agent in /usr/bin:\n\n");
-    let mut option = "";
+pub fn agent_lines(broker: &AgentBroker, site: &Id, name: &str, credentials: Option<(&str, &str)>) -> String {
+    let mut text = match &broker.known_by {
+        None => format!("\nOn the access point \"{name}\", with whichroom-agent in /usr/bin:\n\n"),
+        Some(KnownBy::Fingerprint(_)) => format!(
+            "\nOn the access point \"{name}\", with the whichroom-agent that has TLS (package whichroom-agent-tls) in /usr/bin:\n\n"
+        ),
+        Some(KnownBy::Authority { file, .. }) => format!(
+            "\nOn the access point \"{name}\", with the whichroom-agent that has TLS (package whichroom-agent-tls) in /usr/bin\n\
+             and {} as {AGENT_CA}:\n\n",
+            file.display()
+        ),
+    };
+    let mut options = String::new();
+    match &broker.known_by {
+        None => {}
+        Some(KnownBy::Fingerprint(fingerprint)) => {
+            let _ = write!(options, " --fingerprint {fingerprint}");
+        }
+        Some(KnownBy::Authority { .. }) => {
+            let _ = write!(options, " --ca {AGENT_CA}");
+        }
+    }
     if let Some((user, password)) = credentials {
         let _ = writeln!(
             text,
             "  (umask 077; printf 'username=%s\\npassword=%s\\n' '{user}' '{password}' > /etc/whichroom.credentials)"
         );
-        option = " --credentials /etc/whichroom.credentials";
+        options.push_str(" --credentials /etc/whichroom.credentials");
     }
     let _ = writeln!(text, "  whichroom-agent --once | head -c 600");
-    let _ = writeln!(text, "  whichroom-agent --broker {url} --site {site} --name {name}{option}");
+    let _ = writeln!(text, "  whichroom-agent --broker {} --site {site} --name {name}{options}", broker.url);
     text
 }
 
@@ -430,6 +545,7 @@ mod tests {
             url: "mqtt://h".to_owned(),
             username: Some("me".to_owned()),
             password_file: None,
+            tls: TlsAnswer::default(),
         };
         for broker in [embedded, external] {
             let answers = answers_with(broker);
@@ -457,7 +573,11 @@ mod tests {
     #[test]
     fn with_a_feed_one_line_is_all() {
         let embedded = Broker::Embedded { listen: DEFAULT_LISTEN, home_assistant_password: "x".to_owned() };
-        let feed = config::Feed { folder: PathBuf::from("/srv/feed"), listen: FEED_LISTEN };
+        let feed = config::Feed {
+            packages: Packages::Folder(PathBuf::from("/srv/feed")),
+            listen: FEED_LISTEN,
+            asked: true,
+        };
         let answers = Answers { feed: Some(feed), ..answers_with(embedded) };
         let text = next_steps(&answers, Path::new("whichroom.toml"), "192.0.2.7".parse().unwrap());
         let password = &answers.access_points[1].password;
@@ -473,6 +593,7 @@ mod tests {
             url: "mqtt://h".to_owned(),
             username: Some("me".to_owned()),
             password_file: None,
+            tls: TlsAnswer::default(),
         };
         let text = next_steps(&Answers { broker: external, ..answers }, Path::new("f"), lan_address());
         assert!(text.contains("--user me\n") && !text.contains("WHICHROOM_PASSWORD"), "it asks: {text}");

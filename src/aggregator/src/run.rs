@@ -13,9 +13,11 @@ use whichroom_wire::{Id, Root};
 
 use crate::Failure;
 use crate::clock::Clock;
-use crate::config::{self, BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, Loaded};
+use crate::config::{
+    self, BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, KnownBy, Loaded,
+};
 use crate::init::agent_lines;
-use crate::install::{Install, lan_address};
+use crate::install::{self, AgentBroker, Install, lan_address};
 use crate::server::{Options, Server};
 use crate::state::{self, StateFile};
 use crate::web::{self, PageContext, WebServer};
@@ -103,10 +105,13 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             (Some(embedded), broker)
         }
     };
-    let url = format!("mqtt://{}:{}", broker.host, broker.port);
+    let url = broker.url();
     let feed = start_feed(&loaded.config)?;
-    let context =
-        Context { url: url.clone(), broker_port: broker.port, feed: feed.as_ref().map(WebServer::address) };
+    let context = Context {
+        broker: AgentBroker::external(&broker, Ipv4Addr::LOCALHOST.into()),
+        broker_port: broker.port,
+        feed: feed.as_ref().map(WebServer::address),
+    };
     let server = start_server(&loaded, broker, state, context.of(&loaded.config))?;
     log::info!("page http://{}/", server.page());
     say_next_step(&loaded, &url);
@@ -141,8 +146,8 @@ fn start_server(
 
 /// What the page says beside the decisions, as far as only a restart changes it.
 struct Context {
-    /// Of the broker, as this machine reaches it.
-    url: String,
+    /// As this machine reaches it.
+    broker: AgentBroker,
     broker_port: u16,
     /// Where the feed listens, if there is one.
     feed: Option<SocketAddr>,
@@ -152,13 +157,13 @@ impl Context {
     fn of(&self, config: &Config) -> PageContext {
         let site = config.site.clone();
         let (Some(address), Some(feed)) = (self.feed, &config.feed) else {
-            let lines = agent_lines(&self.url, &site, "kitchen", None);
+            let lines = agent_lines(&self.broker, &site, "kitchen", None);
             return PageContext::new(site, lines);
         };
         let install = Install::new(config, self.broker_port, address, lan_address());
         let mut context = PageContext::new(site, first_lines(&install, config));
         context.install = Some(install);
-        if let Some(version) = web::feed::newest(&feed.folder) {
+        if let Some(version) = feed.packages.newest() {
             context.agent_version = version;
         }
         context
@@ -178,12 +183,29 @@ fn first_lines(install: &Install, config: &Config) -> String {
     lines.join("\n")
 }
 
+/// A feed that nobody asked for is no reason not to start.
 fn start_feed(config: &Config) -> Result<Option<WebServer>, Failure> {
     let Some(feed) = &config.feed else { return Ok(None) };
-    let server = web::feed::start(feed.listen, feed.folder.clone())
-        .map_err(|error| Failure::run(format!("the feed: {error}")))?;
-    log::info!("feed http://{}/feed/ from {}", server.address(), feed.folder.display());
-    Ok(Some(server))
+    match web::feed::start(feed.listen, feed.packages.clone(), broker_authority(&config.broker)) {
+        Ok(server) => {
+            log::info!("feed http://{}/feed/ from {}", server.address(), feed.packages);
+            Ok(Some(server))
+        }
+        Err(error) if feed.asked => Err(Failure::run(format!("the feed: {error}"))),
+        Err(error) => {
+            log::warn!("access points cannot install their agent from here: {error}");
+            Ok(None)
+        }
+    }
+}
+
+/// The authority of the broker, for access points; those of the system they have.
+fn broker_authority(broker: &BrokerChoice) -> Option<Vec<u8>> {
+    let BrokerChoice::External(ExternalBroker { tls: Some(tls), .. }) = broker else { return None };
+    match &tls.known_by {
+        KnownBy::Authority { file, pem } if !install::is_of_system(file) => Some(pem.clone()),
+        KnownBy::Authority { .. } | KnownBy::Fingerprint(_) => None,
+    }
 }
 
 fn log_remarks(loaded: &Loaded) {
@@ -278,7 +300,7 @@ fn start_embedded(options: &EmbeddedBroker, site: &Id) -> Result<(Broker, Extern
     };
     let login = (!open).then_some(own);
     let (username, password) = login.map_or((None, None), |own| (Some(own.name), Some(own.password)));
-    Ok((broker, ExternalBroker { host, port: address.port(), username, password }))
+    Ok((broker, ExternalBroker { host, port: address.port(), username, password, tls: None }))
 }
 
 /// An agent may write the topics of its access point and read what is meant for it; everybody else may do everything.

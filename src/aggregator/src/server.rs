@@ -62,7 +62,7 @@ pub struct Options {
 enum Input {
     Mqtt(Side, Event),
     Setup(Box<(Setup, HomeAssistant)>),
-    Context(PageContext),
+    Context(Box<PageContext>),
     Page(Ask),
     Stop,
 }
@@ -176,7 +176,7 @@ impl Server {
 
     /// What the page says beside the decisions.
     pub fn set_context(&self, context: PageContext) {
-        let _ = self.inputs.send(Input::Context(context));
+        let _ = self.inputs.send(Input::Context(Box::new(context)));
     }
 
     /// Whether it stopped by itself.
@@ -219,7 +219,7 @@ fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
         packet_max: PAYLOAD_MAX,
         protocol: Protocol::V5OrV4 { session_expiry_s: SESSION_EXPIRY_S },
         clean_session: false,
-        tls: None,
+        tls: options.broker.tls.as_ref().map(|known| known.tls.clone()),
     }
 }
 
@@ -333,7 +333,7 @@ impl Worker {
                 }
             }
             Input::Setup(both) => self.hub.handle_setup(both.0, both.1, now, &self.clock),
-            Input::Context(context) => self.context = context,
+            Input::Context(context) => self.context = *context,
             Input::Page(Ask::Look) => self.page_wanted = true,
             Input::Page(Ask::Command(command, reply)) => {
                 // Who asked may have gone.

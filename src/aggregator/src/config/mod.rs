@@ -2,6 +2,7 @@
 //! through [`load`]; every mistake is reported, not the first, each with line, column and a suggestion.
 
 mod read;
+mod tls;
 mod walk;
 
 use std::fmt;
@@ -12,7 +13,10 @@ use whichroom_mqtt::Secret;
 use whichroom_presence::setup::Setup;
 use whichroom_wire::Id;
 
+use crate::web::packages::Packages;
+
 pub use read::{broker_url, parse, socket_address};
+pub use tls::{BrokerTls, KnownBy};
 
 /// Where the file is looked for if none is named, in this order.
 pub const SEARCH: [&str; 2] = ["whichroom.toml", "/etc/whichroom/whichroom.toml"];
@@ -57,6 +61,25 @@ pub struct ExternalBroker {
     pub username: Option<String>,
     /// For a broker that asks.
     pub password: Option<Secret>,
+    /// For one at `mqtts://`.
+    pub tls: Option<BrokerTls>,
+}
+
+impl ExternalBroker {
+    /// Its address, as agents take it too.
+    pub fn url(&self) -> String {
+        self.url_at(&self.host)
+    }
+
+    /// The same at another name or address of its machine.
+    pub fn url_at(&self, host: &str) -> String {
+        let scheme = if self.tls.is_some() { "mqtts" } else { "mqtt" };
+        if host.contains(':') {
+            format!("{scheme}://[{host}]:{}", self.port)
+        } else {
+            format!("{scheme}://{host}:{}", self.port)
+        }
+    }
 }
 
 /// The embedded broker.
@@ -102,10 +125,12 @@ pub struct Web {
 /// What access points install their agent from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Feed {
-    /// The folder that `whichroom-package build` wrote.
-    pub folder: PathBuf,
+    /// What it has.
+    pub packages: Packages,
     /// Where access points reach it. It has no sign-in: packages are public and signed.
     pub listen: SocketAddr,
+    /// The configuration asks for it; otherwise it is there because this program has packages inside.
+    pub asked: bool,
 }
 
 /// Where the feed listens unless the configuration says otherwise.

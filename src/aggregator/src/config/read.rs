@@ -12,8 +12,9 @@ use whichroom_presence::setup::{
 };
 use whichroom_wire::{Id, Mac};
 
-use crate::web::feed;
+use crate::web::packages::{self, Packages};
 
+use super::tls;
 use super::walk::{At, Section, Walk, nearest};
 use super::{
     BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, FEED_LISTEN, Feed, HomeAssistant,
@@ -45,13 +46,14 @@ pub fn parse(text: &str, directory: &Path) -> (Option<Config>, Vec<Remark>) {
     let mut reader = Reader { walk, directory, ids: BTreeMap::new(), macs: BTreeMap::new() };
     let config = reader.config(&root);
     let walk = reader.walk;
-    let usable = !walk.has_mistakes();
+    let usable = walk.mistakes() == 0;
     (usable.then_some(config), walk.into_remarks())
 }
 
-struct Reader<'t> {
-    walk: Walk<'t>,
-    directory: &'t Path,
+/// The file while it is read.
+pub(super) struct Reader<'t> {
+    pub(super) walk: Walk<'t>,
+    pub(super) directory: &'t Path,
     /// Ids given so far, by kind, with where.
     ids: BTreeMap<(&'static str, Id), Range<usize>>,
     /// MACs given so far, with whose and where.
@@ -107,7 +109,8 @@ impl Reader<'_> {
     fn broker(&mut self, root: &Section<'_>, setup: &Setup) -> BrokerChoice {
         let embedded = BrokerChoice::Embedded(EmbeddedBroker { listen: None, users: Vec::new() });
         let Some(section) = self.walk.table(root, "mqtt") else { return embedded };
-        self.walk.only(&section, &["url", "username", "password", "password_file", "listen", "user"]);
+        let plain = ["url", "username", "password", "password_file", "listen", "user"];
+        self.walk.only(&section, &[&plain[..], &tls::KEYS].concat());
         if !section.has("url") {
             return self.embedded(&section, setup);
         }
@@ -123,8 +126,14 @@ impl Reader<'_> {
         let username = self.walk.text(&section, "username").map(|text| text.value);
         let password =
             self.password(&section).or_else(|| std::env::var(PASSWORD_VARIABLE).ok().map(Secret::new));
-        let (host, port) = url.value;
-        BrokerChoice::External(ExternalBroker { host, port, username, password })
+        let tls = if url.value.tls {
+            self.tls(&section, &url.span)
+        } else {
+            self.no_tls(&section);
+            None
+        };
+        let BrokerUrl { host, port, .. } = url.value;
+        BrokerChoice::External(ExternalBroker { host, port, username, password, tls })
     }
 
     fn password(&mut self, section: &Section<'_>) -> Option<Secret> {
@@ -148,7 +157,7 @@ impl Reader<'_> {
 
     fn embedded(&mut self, section: &Section<'_>, setup: &Setup) -> BrokerChoice {
         let listen = self.walk.parsed(section, "listen", socket_address);
-        for key in ["username", "password", "password_file"] {
+        for key in ["username", "password", "password_file"].into_iter().chain(tls::KEYS) {
             if section.has(key) {
                 self.walk.mistake(&section.span, format!("mqtt.{key} belongs to mqtt.url, which is missing"));
             }
@@ -429,25 +438,39 @@ impl Reader<'_> {
     }
 
     fn feed(&mut self, root: &Section<'_>, broker: &BrokerChoice) -> Option<Feed> {
-        let section = self.walk.table(root, "feed")?;
-        self.walk.only(&section, &["folder", "listen"]);
-        let listen = self.walk.parsed(&section, "listen", socket_address);
-        let listen = listen.map_or(FEED_LISTEN, |listen| listen.value);
-        let folder = self.required(&section, "folder")?;
-        let path = self.directory.join(&folder.value);
-        if let Err(why) = feed::check(&path) {
-            self.walk.mistake(&folder.span, why.to_string());
-        }
         let is_out_of_reach = match broker {
             BrokerChoice::Embedded(broker) => broker.listen.is_none_or(|listen| listen.ip().is_loopback()),
             BrokerChoice::External(_) => false,
         };
-        if is_out_of_reach && !listen.ip().is_loopback() {
+        let Some(section) = self.walk.table(root, "feed") else {
+            // Nothing is opened to the network for access points that could not connect.
+            let packages = Packages::inside().filter(|_| !is_out_of_reach)?;
+            return Some(Feed { packages, listen: FEED_LISTEN, asked: false });
+        };
+        self.walk.only(&section, &["enabled", "folder", "listen"]);
+        let enabled = self.walk.flag(&section, "enabled").unwrap_or(true);
+        let listen = self.walk.parsed(&section, "listen", socket_address);
+        let listen = listen.map_or(FEED_LISTEN, |listen| listen.value);
+        let packages = self.packages(&section)?;
+        if is_out_of_reach && enabled && !listen.ip().is_loopback() {
             let text = "access points can install their agent, and it cannot connect: the embedded broker is on \
                         loopback; open it with mqtt.listen and [[mqtt.user]], or run whichroom init";
             self.walk.suspicious(&section.span, text);
         }
-        Some(Feed { folder: path, listen })
+        enabled.then_some(Feed { packages, listen, asked: true })
+    }
+
+    /// A folder that is named goes before what is inside this program.
+    fn packages(&mut self, section: &Section<'_>) -> Option<Packages> {
+        if let Some(inside) = Packages::inside().filter(|_| !section.has("folder")) {
+            return Some(inside);
+        }
+        let folder = self.required(section, "folder")?;
+        let path = self.directory.join(&folder.value);
+        if let Err(why) = packages::check(&path) {
+            self.walk.mistake(&folder.span, why.to_string());
+        }
+        Some(Packages::Folder(path))
     }
 
     fn timing(&mut self, root: &Section<'_>) -> Timing {
@@ -580,35 +603,44 @@ fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
-/// Host and port of `mqtt://host[:port]`.
-pub fn broker_url(text: &str) -> Result<(String, u16), String> {
-    const FORM: &str = "write mqtt://host:1883";
-    let Some(rest) = text.strip_prefix("mqtt://") else {
-        return Err(match text.split_once("://") {
-            Some(("mqtts", _)) => format!("mqtts:// is not supported here; {FORM}"),
-            Some((scheme, _)) => format!("{scheme}:// is no broker's scheme; {FORM}"),
-            None => FORM.to_owned(),
-        });
+/// The address of a broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Whether it is spoken to in TLS.
+    pub tls: bool,
+}
+
+/// Reads `mqtt://host[:port]` and `mqtts://host[:port]`.
+pub fn broker_url(text: &str) -> Result<BrokerUrl, String> {
+    const FORM: &str = "write mqtt://host:1883, or mqtts://host:8883 for TLS";
+    let Some((scheme, rest)) = text.split_once("://") else { return Err(FORM.to_owned()) };
+    let (tls, default_port) = match scheme {
+        "mqtt" => (false, 1883),
+        "mqtts" => (true, 8883),
+        _ => return Err(format!("{scheme}:// is no broker's scheme; {FORM}")),
     };
     let rest = rest.trim_end_matches('/');
     if rest.contains('@') {
         return Err("user and password do not belong in the address: use username and password".to_owned());
     }
-    let (host, port) = split_port(rest)?;
+    let (host, port) = split_port(rest, default_port)?;
     let plain = !host.is_empty() && !host.contains(['/', '?', '#', ' ']);
-    if plain { Ok((host, port)) } else { Err(FORM.to_owned()) }
+    if plain { Ok(BrokerUrl { host, port, tls }) } else { Err(FORM.to_owned()) }
 }
 
-fn split_port(text: &str) -> Result<(String, u16), String> {
-    const DEFAULT_PORT: u16 = 1883;
+fn split_port(text: &str, default_port: u16) -> Result<(String, u16), String> {
     if let Some(address) = text.strip_prefix('[') {
         let (host, rest) = address.split_once(']').ok_or("an IPv6 address ends with ]")?;
         host.parse::<std::net::Ipv6Addr>().map_err(|_| format!("[{host}] is no IPv6 address"))?;
-        return Ok((host.to_owned(), rest.strip_prefix(':').map_or(Ok(DEFAULT_PORT), port_of)?));
+        return Ok((host.to_owned(), rest.strip_prefix(':').map_or(Ok(default_port), port_of)?));
     }
     match text.split_once(':') {
         Some((host, port)) => Ok((host.to_owned(), port_of(port)?)),
-        None => Ok((text.to_owned(), DEFAULT_PORT)),
+        None => Ok((text.to_owned(), default_port)),
     }
 }
 

@@ -40,8 +40,9 @@ impl<'t> Walk<'t> {
         self.remarks
     }
 
-    pub fn has_mistakes(&self) -> bool {
-        self.remarks.iter().any(|remark| remark.severity == Severity::Mistake)
+    /// How many mistakes were noted so far.
+    pub fn mistakes(&self) -> usize {
+        self.remarks.iter().filter(|remark| remark.severity == Severity::Mistake).count()
     }
 
     pub fn mistake(&mut self, span: &Range<usize>, text: impl Into<String>) {
@@ -217,6 +218,11 @@ impl<'a> Section<'a> {
 
     pub fn has(&self, key: &str) -> bool {
         self.table.contains_key(key)
+    }
+
+    /// Where the value of a key is.
+    pub fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.get(key).map(Spanned::span)
     }
 
     fn get(&self, key: &str) -> Option<&'a Spanned<DeValue<'a>>> {

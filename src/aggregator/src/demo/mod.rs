@@ -174,6 +174,7 @@ fn start_server(
             port: broker.port(),
             username: None,
             password: None,
+            tls: None,
         },
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".to_owned(), page_url: None },
         listen: options.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),

@@ -9,6 +9,7 @@ mod commands;
 pub mod feed;
 mod hosts;
 mod outdated;
+pub mod packages;
 mod page;
 
 pub use page::{PageContext, Simulation, page_json};

@@ -13,12 +13,14 @@ FEED='@FEED@'
 
 HELP="WhichRoom's agent for this access point.
 
-  --broker mqtt://HOST[:PORT]  where the MQTT broker is; needed once
+  --broker mqtt://HOST[:PORT]  where the MQTT broker is; needed once. mqtts:// is TLS
+  --fingerprint SHA256         mqtts: the broker's certificate
+  --ca FILE                    mqtts: the authority that signed it, instead: a file here, or its address (http://...)
   --name ID                    this access point in the topics (default: from the host name)
   --site ID                    the home in the topics (default: home)
   --user NAME                  the agent's user at the broker; its password is asked for, unless it is there from an
                                earlier time or in the environment: ... | WHICHROOM_PASSWORD='...' sh -s -- ...
-  --package NAME               another package of the feed (default: whichroom-agent)
+  --package NAME               another package of the feed (default: whichroom-agent, whichroom-agent-tls for mqtts)
   --feed URL                   another feed (default: $FEED)
 "
 
@@ -49,11 +51,11 @@ check_id() {
 }
 
 read_arguments() {
-	BROKER='' NAME='' SITE='' LOGIN='' PACKAGE=whichroom-agent
+	BROKER='' FINGERPRINT='' CA='' NAME='' SITE='' LOGIN='' PACKAGE=''
 	while [ $# -gt 0 ]; do
 		case "$1" in
 		--help | -h) echo "$HELP" && exit 0 ;;
-		--broker | --name | --site | --user | --package | --feed)
+		--broker | --fingerprint | --ca | --name | --site | --user | --package | --feed)
 			[ -n "${2:-}" ] || wrong "$1 needs a value"
 			;;
 		--password*) wrong "arguments are shown to everyone: the password is asked for, or comes in WHICHROOM_PASSWORD" ;;
@@ -67,6 +69,8 @@ read_arguments() {
 		esac
 		case "$1" in
 		--broker) BROKER="$2" ;;
+		--fingerprint) FINGERPRINT="$2" ;;
+		--ca) CA="$2" ;;
 		--name) NAME="$2" ;;
 		--site) SITE="$2" ;;
 		--user) LOGIN="$2" ;;
@@ -82,7 +86,14 @@ read_arguments() {
 	case "$BROKER" in *@*) wrong "--broker: user and password do not belong in the address: use --user" ;; esac
 	check_id --name "$NAME"
 	check_id --site "$SITE"
+	case "$FINGERPRINT" in *[!0-9A-Fa-f:]*) wrong "--fingerprint $FINGERPRINT: not the hexadecimal digits of a SHA-256" ;; esac
+	[ -z "$CA" ] || [ -z "$FINGERPRINT" ] || wrong "--ca beside --fingerprint: the agent takes one of them"
+	case "$CA" in
+	'' | /* | http://?* | https://?*) ;;
+	*) wrong "--ca $CA: a file with its full path, or an address with http://" ;;
+	esac
 	case "$PACKAGE" in
+	'') ;;
 	whichroom-agent*[!a-z0-9-]*) wrong "--package $PACKAGE: that is no name of a package" ;;
 	whichroom-agent*) ;;
 	*) wrong "--package $PACKAGE: WhichRoom's packages begin with whichroom-agent" ;;
@@ -121,11 +132,27 @@ get() {
 	[ -n "$SECTION" ] && uci -q get "whichroom.$SECTION.$1"
 }
 
+# Sets PACKAGE, from the address of the broker.
+find_what_tls_needs() {
+	case "$1" in
+	'') wrong "--broker is missing: where the MQTT broker is, such as mqtt://192.168.1.2:1883" ;;
+	mqtts://*)
+		PACKAGE="${PACKAGE:-whichroom-agent-tls}"
+		[ -n "$FINGERPRINT$CA$(get fingerprint)$(get ca)" ] ||
+			wrong "for mqtts:// the broker has to be known: give --fingerprint or --ca"
+		;;
+	*)
+		PACKAGE="${PACKAGE:-whichroom-agent}"
+		[ -z "$FINGERPRINT$CA" ] || wrong "--fingerprint and --ca are for a broker at mqtts://"
+		;;
+	esac
+	case "$CA" in /*) [ -r "$CA" ] || wrong "--ca $CA: there is no such file here" ;; esac
+}
+
 # Before anything is changed: nobody wants to answer after a long installation, or to have half of one.
 find_what_is_missing() {
 	find_section
-	[ -n "$BROKER" ] || [ -n "$(get broker)" ] ||
-		wrong "--broker is missing: where the MQTT broker is, such as mqtt://192.168.1.2:1883"
+	find_what_tls_needs "${BROKER:-$(get broker)}"
 	if [ -z "$LOGIN" ]; then
 		[ -z "$SECRET" ] || wrong "WHICHROOM_PASSWORD is there without --user"
 		return 0
@@ -163,6 +190,7 @@ fetch_feed() {
 		fail "$FEED/$KEY cannot be had: is whichroom running there, with [feed] in whichroom.toml, and the port open?"
 	fetch "$FEED/$INDEX" "$TEMPORARY/index" ||
 		fail "the feed has nothing for $ARCHITECTURE: on the server run whichroom-package build --target $ARCHITECTURE"
+	case "$CA" in http*) fetch "$CA" "$TEMPORARY/ca" || fail "$CA cannot be had" ;; esac
 }
 
 add_opkg_feed() {
@@ -181,10 +209,22 @@ add_apk_feed() {
 	fail "/etc/apk cannot be written: is the flash full?"
 }
 
+# The package with TLS and the one without take each other's place. What is configured stays.
+remove_other_package() {
+	local other=whichroom-agent-tls
+	[ "$PACKAGE" != "$other" ] || other=whichroom-agent
+	[ "$PACKAGE" = whichroom-agent ] || [ "$other" = whichroom-agent ] || return 0
+	case "$MANAGER" in
+	opkg) [ ! -e "$ROOT/usr/lib/opkg/info/$other.control" ] || opkg remove "$other" ;;
+	apk) [ ! -e "$ROOT/lib/apk/packages/$other.list" ] || apk del "$other" ;;
+	esac || fail "$MANAGER could not remove $other, whose place $PACKAGE takes: it says why above"
+}
+
 # Other feeds may be out of reach, where an access point has no way out: that is no reason to stop.
 install_package() {
 	"add_${MANAGER}_feed"
 	"$MANAGER" update || say "not every feed could be read; going on with what there is"
+	remove_other_package
 	case "$MANAGER" in
 	opkg) opkg install "$PACKAGE" ;;
 	apk) apk add --upgrade "$PACKAGE" ;;
@@ -206,9 +246,34 @@ quote() {
 	END
 }
 
+# The agent takes one or the other.
+one_of_two() {
+	put "$1" "$2"
+	[ -z "$(get "$3")" ] || echo "delete whichroom.$SECTION.$3"
+}
+
+# What is for mqtts:// alone, the agent refuses without it.
+leave_tls() {
+	local option
+	for option in ca fingerprint cert key; do
+		[ -z "$(get "$option")" ] || echo "delete whichroom.$SECTION.$option"
+	done
+}
+
+# The authority's certificate stays over an upgrade, as everything in /etc/whichroom.
+keep_authority() {
+	case "$CA" in http*) ;; *) return 0 ;; esac
+	CA="$ROOT/etc/whichroom/broker-ca.pem"
+	if mkdir -p "${CA%/*}" && cat "$TEMPORARY/ca" >"$CA" && chmod 0644 "$CA"; then return 0; fi
+	fail "$CA cannot be written: is the flash full?"
+}
+
 changes() {
 	[ "$SECTION" != agent ] || echo 'set whichroom.agent=agent'
 	[ -z "$BROKER" ] || put broker "$BROKER"
+	[ -z "$FINGERPRINT" ] || one_of_two fingerprint "$FINGERPRINT" ca
+	[ -z "$CA" ] || one_of_two ca "$CA" fingerprint
+	case "$BROKER" in mqtt://*) leave_tls ;; esac
 	[ -z "$SITE" ] || put site "$SITE"
 	[ -z "$NAME" ] || put name "$NAME"
 	[ -z "$LOGIN" ] || put username "$LOGIN"
@@ -223,12 +288,15 @@ configure() {
 	local changes
 	find_section
 	SECTION="${SECTION:-agent}"
+	keep_authority
 	changes="$(changes)"
 	uci -q batch >/dev/null <<-END
 		$changes
 	END
 	chmod 0600 "$ROOT/etc/config/whichroom"
 	took broker "$BROKER"
+	took fingerprint "$FINGERPRINT"
+	took ca "$CA"
 	took site "$SITE"
 	took name "$NAME"
 	took username "$LOGIN"
