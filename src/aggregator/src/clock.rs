@@ -26,6 +26,22 @@ impl Clock {
         Clock { started: Instant::now(), speed: speed.max(1), wall_at_start: wall, zone: TimeZone::system() }
     }
 
+    /// What the wall clock shows at moment 0.
+    pub fn wall_at_start(&self) -> Timestamp {
+        self.wall_at_start
+    }
+
+    /// The zone that times of day are shown in.
+    pub fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
+    /// The same clock, showing times of another zone.
+    #[must_use]
+    pub fn in_zone(self, zone: TimeZone) -> Clock {
+        Clock { zone, ..self }
+    }
+
     /// Now.
     pub fn now(&self) -> Moment {
         let elapsed_us = self.started.elapsed().as_micros().saturating_mul(u128::from(self.speed));
@@ -47,7 +63,13 @@ impl Clock {
         self.zoned(moment).strftime("%H:%M:%S").to_string()
     }
 
-    fn zoned(&self, moment: Moment) -> Zoned {
+    /// Date and time of day, for the terminal.
+    pub fn date_and_time(&self, moment: Moment) -> String {
+        self.zoned(moment).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// `moment` in the clock's zone.
+    pub fn zoned(&self, moment: Moment) -> Zoned {
         let shift = jiff::SignedDuration::from_millis(moment.as_ms());
         self.wall_at_start.checked_add(shift).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
     }

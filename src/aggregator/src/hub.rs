@@ -16,13 +16,14 @@ use whichroom_mqtt::{Event, Publish, Token};
 use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, View};
 use whichroom_presence::setup::Setup;
-use whichroom_presence::{Engine, Moment, Snapshot};
+use whichroom_presence::{Moment, Snapshot};
 use whichroom_wire::aggregator::{OFFLINE, ONLINE};
 use whichroom_wire::{Id, Root, Topic};
 
 use crate::clock::Clock;
-use crate::command::{Answer, Command, Outcome, Refusal};
+use crate::command::{Command, Outcome};
 use crate::config::HomeAssistant;
+use crate::decider::{Decider, Given};
 use crate::home_assistant::{BORN, Desired, Home, Owned, Published, birth_topic};
 use crate::topics;
 
@@ -47,6 +48,8 @@ pub struct Options {
     pub owned: Vec<Owned>,
     pub snapshot: Option<Snapshot>,
     pub samples: Samples,
+    /// Shows times to people.
+    pub clock: Clock,
     /// Random, 0 to 5000: how long after Home Assistant's birth message to answer.
     pub birth_delay_ms: u64,
 }
@@ -71,7 +74,7 @@ pub struct Hub {
     root: Root,
     site: Id,
     instance: Id,
-    engine: Engine,
+    decider: Decider,
     published: Published,
     home_assistant: HomeAssistant,
     birth_delay_ms: u64,
@@ -88,13 +91,12 @@ pub struct Hub {
 
 impl Hub {
     pub fn new(options: Options, now: Moment) -> Hub {
-        let mut engine = Engine::new(options.setup, options.snapshot, now);
-        engine.handle_samples(options.samples, now);
+        let decider = Decider::new(options.setup, options.samples, options.snapshot, options.clock, now);
         Hub {
             root: Root::new(&options.site),
             site: options.site,
             instance: options.instance,
-            engine,
+            decider,
             published: Published::new(options.owned),
             home_assistant: options.home_assistant,
             birth_delay_ms: options.birth_delay_ms,
@@ -127,55 +129,43 @@ impl Hub {
             Event::Connected { .. } => self.handle_connected(now),
             Event::Disconnected { .. } => self.handle_disconnected(now),
             Event::Message { topic, payload, retained } => {
-                self.handle_message(&topic, &payload, retained, now, clock)
+                self.handle_message(&topic, &payload, retained, now)
             }
             Event::Acked(token) => self.handle_acked(token),
             Event::Oversized { .. } => {}
         }
-        self.settle(clock);
+        self.settle(now, clock);
     }
 
     /// The configuration was read again.
     pub fn handle_setup(&mut self, setup: Setup, home_assistant: HomeAssistant, now: Moment, clock: &Clock) {
         self.home_assistant = home_assistant;
-        self.engine.handle_setup(setup, now);
+        self.decider.give(Given::Setup(Box::new(setup)), now);
         if self.phase == Phase::Active {
             let changed = self.announce(now);
             self.enqueue(changed);
-            self.publish_states();
+            self.publish_states(now);
         }
-        self.settle(clock);
+        self.settle(now, clock);
     }
 
     /// Somebody asks or tells something, from the page or the command line.
-    pub fn handle_command(&mut self, command: Command, now: Moment, clock: &Clock) -> Outcome {
-        let outcome = match command {
-            Command::Explain { id } => self.explain(&id, now),
-        };
-        self.settle(clock);
+    pub fn handle_command(&mut self, command: &Command, now: Moment, clock: &Clock) -> Outcome {
+        let outcome = self.decider.command(command, now);
+        self.settle(now, clock);
         outcome
-    }
-
-    fn explain(&self, id: &Id, now: Moment) -> Outcome {
-        let explanation = self.engine.explain(id, now).ok_or_else(|| {
-            let view = self.engine.view(now);
-            let people = view.people.iter().map(|person| &person.id);
-            let known = people.chain(view.devices.iter().map(|device| &device.id));
-            Refusal::unknown_id("person or device", id, known)
-        });
-        explanation.map(Answer::Explanation)
     }
 
     /// A time that [`Hub::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Moment, clock: &Clock) {
-        self.engine.handle_timeout(now);
+        self.decider.give(Given::Timeout, now);
         let repeated = self.published.handle_timeout(now);
         if !repeated.is_empty() && self.phase == Phase::Active {
             self.enqueue(repeated);
-            self.engine.publish_all();
+            self.decider.give(Given::PublishAll, now);
         }
         self.activate_if_alone(now);
-        self.settle(clock);
+        self.settle(now, clock);
     }
 
     /// When to call [`Hub::handle_timeout`].
@@ -186,7 +176,7 @@ impl Hub {
             }
             Phase::Disconnected | Phase::Active => None,
         };
-        let engine = self.engine.poll_timeout().map(|(at, _)| at);
+        let engine = self.decider.poll_timeout();
         [engine, self.published.poll_timeout(), joined].into_iter().flatten().min()
     }
 
@@ -201,20 +191,35 @@ impl Hub {
     }
 
     /// The message of [`Hub::next_publish`] was handed over.
-    pub fn handle_handed(&mut self, token: Token) {
+    pub fn handle_handed(&mut self, token: Token, now: Moment) {
         if let Some(publish) = self.queue.pop_front() {
             self.in_flight.insert(token, publish);
         }
         if self.queue.is_empty() && std::mem::take(&mut self.resync) {
             let discovery = self.published.repeat();
             self.enqueue(discovery);
-            self.publish_states();
+            self.publish_states(now);
         }
     }
 
     /// The message of [`Hub::next_publish`] can never be sent.
     pub fn handle_unsendable(&mut self) {
         self.queue.pop_front();
+    }
+
+    /// From now on everything that decides is written down, line by line.
+    pub fn record(&mut self) {
+        self.decider.record();
+    }
+
+    /// The recording is over.
+    pub fn stop_recording(&mut self) {
+        self.decider.stop_recording();
+    }
+
+    /// The next line of the recording.
+    pub fn poll_line(&mut self) -> Option<Vec<u8>> {
+        self.decider.poll_line()
     }
 
     /// Decisions, for the log and the terminal.
@@ -239,7 +244,7 @@ impl Hub {
 
     /// Everything, for the page.
     pub fn view(&self, now: Moment) -> View {
-        self.engine.view(now)
+        self.decider.engine().view(now)
     }
 
     /// Whether something was decided since the last call.
@@ -249,17 +254,17 @@ impl Hub {
 
     /// The samples, if they changed since the last call: for their file.
     pub fn take_changed_samples(&mut self) -> Option<&Samples> {
-        std::mem::take(&mut self.samples_dirty).then(|| self.engine.samples())
+        std::mem::take(&mut self.samples_dirty).then(|| self.decider.engine().samples())
     }
 
     /// For the state file.
     pub fn snapshot(&self, now: Moment) -> (Snapshot, Vec<Owned>) {
-        (self.engine.snapshot(now), self.published.owned())
+        (self.decider.engine().snapshot(now), self.published.owned())
     }
 
     fn handle_connected(&mut self, now: Moment) {
         self.forget_connection();
-        self.engine.handle_broker(true, now);
+        self.decider.give(Given::Broker { connected: true }, now);
         self.phase = Phase::Joining { rival: None, decide_at: now.after(ECHO_COMES_MS) };
         let filters = [
             "ap/+/status",
@@ -267,6 +272,7 @@ impl Hub {
             "ap/+/stations",
             "ap/+/events",
             "ap/+/hosts",
+            "set/+",
             "status",
             "aggregator/+/status",
             "calibrate",
@@ -282,7 +288,7 @@ impl Hub {
     fn handle_disconnected(&mut self, now: Moment) {
         self.forget_connection();
         self.phase = Phase::Disconnected;
-        self.engine.handle_broker(false, now);
+        self.decider.give(Given::Broker { connected: false }, now);
     }
 
     /// What waits is published anew on the next connection, and old news would only mislead.
@@ -292,7 +298,7 @@ impl Hub {
         self.resync = false;
     }
 
-    fn handle_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment, clock: &Clock) {
+    fn handle_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
         if self.home_assistant.enabled && topic == birth_topic(&self.home_assistant.prefix) {
             if payload == BORN && self.phase == Phase::Active {
                 self.published.handle_birth(now, self.birth_delay_ms);
@@ -303,17 +309,25 @@ impl Hub {
         match Topic::parse(below) {
             Some(Topic::AggregatorStatus(instance)) => self.handle_instance(instance, payload, retained, now),
             Some(Topic::Status) => self.handle_own_status(payload),
-            Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now, clock),
-            Some(_) | None => self.engine.handle_publish(below, payload, retained, now),
+            Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now),
+            Some(_) => {
+                let message = Given::Message { topic: below.into(), payload, retained };
+                if let Some(why) = self.decider.give(message, now) {
+                    log::warn!("{topic} is not obeyed: {why}");
+                }
+            }
+            None => {}
         }
     }
 
     /// Somebody says over MQTT where a device is. What does not even read is answered here, all else by an effect.
-    fn handle_calibrate(&mut self, payload: &[u8], retained: bool, now: Moment, clock: &Clock) {
+    fn handle_calibrate(&mut self, payload: &[u8], retained: bool, now: Moment) {
         if self.phase != Phase::Active {
             return;
         }
-        if let Err(error) = self.engine.handle_calibrate(payload, retained, clock.rfc3339(now), now) {
+        let topic = Topic::Calibrate.to_string();
+        if let Some(error) = self.decider.give(Given::Message { topic: topic.into(), payload, retained }, now)
+        {
             log::warn!("a message on {} is ignored: {error}", Topic::Calibrate);
             self.queue.push_back(topics::unread_calibration(error, &self.root));
         }
@@ -387,23 +401,24 @@ impl Hub {
         let emptied = self.announce(now).into_iter().filter(|publish| publish.payload.is_empty());
         let discovery = self.published.repeat();
         self.enqueue(emptied.chain(discovery));
-        self.publish_states();
+        self.publish_states(now);
     }
 
     /// Brings discovery up to date; states are to follow.
     fn announce(&mut self, now: Moment) -> Vec<Publish> {
-        let home = Home::of(&self.site, self.home_assistant.page_url.as_deref(), &self.engine.view(now));
+        let home =
+            Home::of(&self.site, self.home_assistant.page_url.as_deref(), &self.decider.engine().view(now));
         let prefix = self.home_assistant.enabled.then_some(self.home_assistant.prefix.as_str());
         self.dirty = true;
         self.published.update(Desired::new(&home, prefix))
     }
 
     /// Status, tracked stations and every state; discovery goes before them.
-    fn publish_states(&mut self) {
+    fn publish_states(&mut self, now: Moment) {
         let status = self.status(&Topic::Status, ONLINE);
-        let tracked = topics::tracked(self.engine.tracked(), &self.root);
+        let tracked = topics::tracked(self.decider.engine().tracked(), &self.root);
         self.enqueue([status, tracked]);
-        self.engine.publish_all();
+        self.decider.give(Given::PublishAll, now);
     }
 
     fn status(&self, topic: &Topic, payload: &str) -> Publish {
@@ -411,12 +426,12 @@ impl Hub {
     }
 
     /// Turns what the engine decided into messages.
-    fn settle(&mut self, clock: &Clock) {
+    fn settle(&mut self, now: Moment, clock: &Clock) {
         let mut effects = self.drain();
         if effects.iter().any(|effect| matches!(effect, Effect::NewRoom(_))) && self.phase == Phase::Active {
-            let changed = self.announce(clock.now());
+            let changed = self.announce(now);
             self.enqueue(changed);
-            self.engine.publish_all();
+            self.decider.give(Given::PublishAll, now);
             effects.extend(self.drain());
         }
         for effect in effects {
@@ -431,7 +446,7 @@ impl Hub {
     }
 
     fn drain(&mut self) -> Vec<Effect> {
-        std::iter::from_fn(|| self.engine.poll_effect()).collect()
+        std::iter::from_fn(|| self.decider.poll_effect()).collect()
     }
 
     fn enqueue(&mut self, publishes: impl IntoIterator<Item = Publish>) {
@@ -493,6 +508,7 @@ devices = ["02:00:00:00:00:01"]
                 owned: Vec::new(),
                 snapshot: None,
                 samples: Samples::default(),
+                clock: Clock::start(),
                 birth_delay_ms: 1000,
             };
             let now = Moment::from_ms(0);
@@ -532,7 +548,7 @@ devices = ["02:00:00:00:00:01"]
                 self.sent.push(sent);
                 self.token += 1;
                 let token = Token::from_number(self.token);
-                self.hub.handle_handed(token);
+                self.hub.handle_handed(token, self.now);
                 self.event(Event::Acked(token));
             }
         }

@@ -18,6 +18,7 @@ use crate::config::{
 };
 use crate::init::agent_lines;
 use crate::install::{self, AgentBroker, Install, lan_address};
+use crate::record::writer::{MAX_MB, Target};
 use crate::server::{Options, Server};
 use crate::state::{self, StateFile};
 use crate::web::{self, PageContext, WebServer};
@@ -29,6 +30,8 @@ whichroom run: decides who is home and in which room, and serves the page.
                   embedded broker and page on loopback)
   --state DIR     where decisions survive a restart (default: $STATE_DIRECTORY, /var/lib/whichroom,
                   or whichroom-state beside the configuration)
+  --record FILE   writes down everything that decides, for whichroom replay; if FILE exists, a new one beside it
+  --max-mb N      the recording ends at so many million bytes (default: 256)
 
 SIGHUP reads the configuration again; SIGTERM and SIGINT stop. The password for [mqtt] url may come from
 $WHICHROOM_MQTT_PASSWORD; RUST_LOG=debug says more.
@@ -83,10 +86,13 @@ pub fn check(mut args: lexopt::Parser) -> Result<(), Failure> {
 /// Runs `whichroom run`.
 pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let (mut named, mut state_directory) = (None, None);
+    let (mut record, mut max_mb) = (None, MAX_MB);
     while let Some(argument) = args.next()? {
         match argument {
             Long("config") => named = Some(PathBuf::from(args.value()?)),
             Long("state") => state_directory = Some(PathBuf::from(args.value()?)),
+            Long("record") => record = Some(PathBuf::from(args.value()?)),
+            Long("max-mb") => max_mb = args.value()?.parse()?,
             Long("help") | Short('h') => return crate::print(RUN_HELP),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
@@ -112,7 +118,11 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         broker_port: broker.port,
         feed: feed.as_ref().map(WebServer::address),
     };
-    let server = start_server(&loaded, broker, state, context.of(&loaded.config))?;
+    let record = record.map(|file| Target::new(file, max_mb).beside());
+    if let Some(target) = &record {
+        log::info!("recording {}, at most {max_mb} MB", target.file.display());
+    }
+    let server = start_server(&loaded, broker, state, context.of(&loaded.config), record)?;
     log::info!("page http://{}/", server.page());
     say_next_step(&loaded, &url);
     let result = watch(signals, server, named.as_deref(), &context);
@@ -128,6 +138,7 @@ fn start_server(
     broker: ExternalBroker,
     state: StateFile,
     context: PageContext,
+    record: Option<Target>,
 ) -> Result<Server, Failure> {
     let config = &loaded.config;
     Server::start(Options {
@@ -141,6 +152,7 @@ fn start_server(
         clock: Clock::start(),
         context,
         observer: None,
+        record,
     })
 }
 

@@ -12,6 +12,7 @@ use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Refused, Session};
 use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, Problem};
 use whichroom_presence::setup::Setup;
+use whichroom_presence::{Moment, Snapshot};
 use whichroom_wire::aggregator::MovedKind;
 use whichroom_wire::{Id, PAYLOAD_MAX};
 
@@ -19,6 +20,8 @@ use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant};
 use crate::hub::{self, Hub};
+use crate::record::line::{self, Header};
+use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
 use crate::web::{self, Ask, Desk, PageContext, WebServer, page_json};
@@ -56,6 +59,8 @@ pub struct Options {
     pub clock: Clock,
     pub context: PageContext,
     pub observer: Option<Observer>,
+    /// Where everything that decides is written down.
+    pub record: Option<Target>,
 }
 
 /// What the main loop is told.
@@ -141,7 +146,7 @@ pub struct Server {
 impl Server {
     /// Starts everything. The broker need not be there yet; the page is.
     pub fn start(options: Options) -> Result<Server, Failure> {
-        let saved = match &options.state {
+        let mut saved = match &options.state {
             Some(file) => file.load().map_err(Failure::run)?,
             None => Saved::new(options.site.clone()),
         };
@@ -150,6 +155,7 @@ impl Server {
             None => Samples::default(),
         };
         let (page_sender, page_receiver) = watch::channel(Arc::from("{}"));
+        let begin = Begin::new(&options, &mut saved, samples)?;
         let (inputs, receiver) = mpsc::channel();
         let asks = inputs.clone();
         // A stopped main loop answers nothing, and the page stops with it.
@@ -157,7 +163,7 @@ impl Server {
         let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask })?;
         let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
-        let worker = Worker::new(options, saved, samples, web, page_sender, links);
+        let worker = Worker::new(options, saved, begin, web, page_sender, links);
         let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
         let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
         Ok(Server { inputs, page, thread: Some(thread) })
@@ -223,8 +229,45 @@ fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
     }
 }
 
+/// What the engine begins with, and the recording of it.
+struct Begin {
+    now: Moment,
+    samples: Samples,
+    snapshot: Option<Snapshot>,
+    recording: Option<Writer>,
+}
+
+impl Begin {
+    fn new(options: &Options, saved: &mut Saved, samples: Samples) -> Result<Begin, Failure> {
+        let now = options.clock.now();
+        // What was saved lay there for a while: timers stood still, but "since" goes on.
+        let downtime_ms = saved.age_ms(Timestamp::now());
+        let snapshot = saved.snapshot.take().map(|snapshot| snapshot.taken_ms_ago(downtime_ms));
+        let start = |target: &Target| {
+            let header = Header {
+                schema: line::SCHEMA,
+                site: options.site.clone(),
+                config: options.setup.clone(),
+                started: options.clock.wall_at_start(),
+                zone: options.clock.zone().iana_name().map(str::to_owned),
+                t_ms: now.as_ms(),
+                exact: true,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                samples: samples.list().to_vec(),
+                next_sample: samples.next_id(),
+                snapshot: snapshot.clone(),
+            };
+            Writer::start(target, &header)
+        };
+        let recording = options.record.as_ref().map(start).transpose();
+        let recording = recording.map_err(|error| Failure::run(format!("the recording: {error}")))?;
+        Ok(Begin { now, samples, snapshot, recording })
+    }
+}
+
 /// The main loop's belongings.
 struct Worker {
+    recording: Option<Writer>,
     hub: Hub,
     clock: Clock,
     state: Option<StateFile>,
@@ -245,34 +288,37 @@ struct Worker {
 impl Worker {
     fn new(
         options: Options,
-        mut saved: Saved,
-        samples: Samples,
+        saved: Saved,
+        begin: Begin,
         web: WebServer,
         page: watch::Sender<Arc<str>>,
         links: Links,
     ) -> Worker {
         let clock = options.clock;
-        // What was saved lay there for a while: timers stood still, but "since" goes on.
-        let downtime_ms = saved.age_ms(Timestamp::now());
         let seed = saved
             .instance
             .as_str()
             .bytes()
             .fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
-        let hub = Hub::new(
+        let mut hub = Hub::new(
             hub::Options {
                 site: options.site,
                 instance: saved.instance.clone(),
                 setup: options.setup,
                 home_assistant: options.home_assistant,
                 owned: saved.published.clone(),
-                samples,
-                snapshot: saved.snapshot.take().map(|snapshot| snapshot.taken_ms_ago(downtime_ms)),
+                samples: begin.samples,
+                snapshot: begin.snapshot,
+                clock: clock.clone(),
                 birth_delay_ms: seed % MS_PER_BIRTH_DELAY,
             },
-            clock.now(),
+            begin.now,
         );
+        if begin.recording.is_some() {
+            hub.record();
+        }
         Worker {
+            recording: begin.recording,
             hub,
             clock,
             state: options.state,
@@ -308,6 +354,7 @@ impl Worker {
                 self.hub.handle_timeout(now, &self.clock);
             }
             self.send();
+            self.write_recording();
             self.observe();
             self.write_page();
             self.save_samples();
@@ -337,7 +384,7 @@ impl Worker {
             Input::Page(Ask::Look) => self.page_wanted = true,
             Input::Page(Ask::Command(command, reply)) => {
                 // Who asked may have gone.
-                let _ = reply.send(self.hub.handle_command(command, now, &self.clock));
+                let _ = reply.send(self.hub.handle_command(&command, now, &self.clock));
             }
             Input::Stop => return true,
         }
@@ -362,13 +409,39 @@ impl Worker {
         }
         while let Some(publish) = self.hub.next_publish() {
             match self.links.outbound.try_publish(publish.clone()) {
-                Ok(token) => self.hub.handle_handed(token),
+                Ok(token) => self.hub.handle_handed(token, self.clock.now()),
                 Err(Refused::NotConnected | Refused::Full) => return,
                 Err(error @ (Refused::TooLarge { .. } | Refused::BadTopic)) => {
                     log::error!("{} is not published: {error}", publish.topic);
                     self.hub.handle_unsendable();
                 }
             }
+        }
+    }
+
+    /// A recording that cannot go on ends, and is said; decisions go on.
+    fn write_recording(&mut self) {
+        while let Some(line) = self.hub.poll_line() {
+            let taken = self.recording.as_ref().is_some_and(|recording| recording.write(line));
+            if !taken {
+                self.hub.stop_recording();
+                self.finish_recording();
+            }
+        }
+    }
+
+    fn finish_recording(&mut self) {
+        let Some(recording) = self.recording.take() else { return };
+        let file = recording.file().display().to_string();
+        match recording.finish() {
+            Ok(written) if written.is_full => {
+                log::warn!(
+                    "the recording {file} is as large as was allowed: {} bytes, and ends",
+                    written.bytes
+                );
+            }
+            Ok(written) => log::info!("recorded {} lines in {file}, {} bytes", written.lines, written.bytes),
+            Err(error) => log::error!("the recording ends: {error}"),
         }
     }
 
@@ -444,6 +517,8 @@ impl Worker {
         if refused.is_none() {
             self.save();
         }
+        self.write_recording();
+        self.finish_recording();
         self.web.stop();
         self.links.close();
         refused.map_or(Ok(()), Err)

@@ -398,7 +398,8 @@ fn agent_of(topic: &Topic) -> Option<&Id> {
         | Topic::Device(_)
         | Topic::DeviceRoamed(_)
         | Topic::Calibrate
-        | Topic::Calibrated => None,
+        | Topic::Calibrated
+        | Topic::Set(_) => None,
     }
 }
 

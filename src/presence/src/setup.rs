@@ -1,11 +1,16 @@
 //! What the home is: access points, rooms, people, their devices, and networks. The aggregator reads it from its
 //! configuration; access points it does not name are added as they appear, with a room named after them.
+//!
+//! A recording carries the setup it was made with, as JSON: a field that is added later has a `serde(default)`, so that
+//! older recordings go on being read.
 
+use serde::{Deserialize, Serialize};
 use whichroom_wire::{Id, Mac};
 
 /// The whole home. Ids are unique within each list, and a MAC belongs to one device; the aggregator's
 /// configuration check sees to both.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Setup {
     /// Access points known beforehand.
     pub access_points: Vec<AccessPointSetup>,
@@ -22,50 +27,56 @@ pub struct Setup {
 }
 
 /// An access point.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessPointSetup {
     /// Its id in the topics.
     pub id: Id,
     /// For people.
     pub name: String,
     /// The room it stands in; its own room, named after it, if none is given.
+    #[serde(default)]
     pub room: Option<Id>,
     /// Which storey it stands on, 0 the ground floor; that of its room if none is given.
     pub floor: Option<i8>,
     /// People leave home past it: a device that is gone from it is soon away.
+    #[serde(default)]
     pub exit: bool,
 }
 
 /// A room.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoomSetup {
     /// Its id in the topics.
     pub id: Id,
     /// For people.
     pub name: String,
     /// Rooms one can walk to from here.
+    #[serde(default)]
     pub adjoins: Vec<Id>,
     /// Which storey it is on, 0 the ground floor.
     pub floor: Option<i8>,
     /// In the open: not inside the house.
+    #[serde(default)]
     pub outdoor: bool,
 }
 
 /// A person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersonSetup {
     /// Its id in the topics.
     pub id: Id,
     /// For people.
     pub name: String,
     /// What of them is kept and published.
+    #[serde(default)]
     pub detail: Detail,
     /// Their devices.
     pub devices: Vec<DeviceSetup>,
 }
 
 /// What is kept and published of a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Detail {
     /// Home or away, and the room.
     #[default]
@@ -75,7 +86,7 @@ pub enum Detail {
 }
 
 /// A device: one phone, which may have several MACs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeviceSetup {
     /// Its id in the topics.
     pub id: Id,
@@ -84,11 +95,13 @@ pub struct DeviceSetup {
     /// Private MACs differ from network to network.
     pub macs: Vec<Mac>,
     /// What it says of its person.
+    #[serde(default)]
     pub counts: Counts,
 }
 
 /// What a device says of its person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Counts {
     /// Home and room.
     #[default]
@@ -100,16 +113,18 @@ pub enum Counts {
 }
 
 /// A network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SsidSetup {
     /// Its name in the air.
     pub name: String,
     /// Who uses it.
+    #[serde(default)]
     pub kind: SsidKind,
 }
 
 /// Who uses a network.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SsidKind {
     /// The people of the house.
     #[default]
@@ -121,7 +136,8 @@ pub enum SsidKind {
 }
 
 /// How long things take, in milliseconds. `Timing::default()` is right for a home; only tests change it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Timing {
     /// From *gone* at an exit AP, having left or faded, to away.
     pub exit_ms: u64,

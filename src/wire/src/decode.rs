@@ -108,7 +108,8 @@ impl AgentMessage {
             | Topic::Device(_)
             | Topic::DeviceRoamed(_)
             | Topic::Calibrate
-            | Topic::Calibrated => return Err(DecodeError::NotFromAnAgent),
+            | Topic::Calibrated
+            | Topic::Set(_) => return Err(DecodeError::NotFromAnAgent),
         };
         // A newer schema may have another shape, so it is looked for even where the rest did not read.
         match result {

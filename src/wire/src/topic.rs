@@ -69,6 +69,8 @@ pub enum Topic {
     Calibrate,
     /// [`Calibrated`](crate::aggregator::Calibrated): what became of it.
     Calibrated,
+    /// A command to the aggregator by its name, from whoever may; one that is retained is ignored.
+    Set(Id),
 }
 
 impl Topic {
@@ -98,6 +100,7 @@ impl Topic {
             ("device", Some(device), Some("roamed")) => Topic::DeviceRoamed(id(device)?),
             ("calibrate", None, None) => Topic::Calibrate,
             ("calibrated", None, None) => Topic::Calibrated,
+            ("set", Some(command), None) => Topic::Set(id(command)?),
             _ => return None,
         })
     }
@@ -123,6 +126,7 @@ impl fmt::Display for Topic {
             Topic::DeviceRoamed(device) => write!(f, "device/{device}/roamed"),
             Topic::Calibrate => f.write_str("calibrate"),
             Topic::Calibrated => f.write_str("calibrated"),
+            Topic::Set(command) => write!(f, "set/{command}"),
         }
     }
 }
@@ -149,9 +153,10 @@ mod tests {
             Topic::PersonMoved(id.clone()),
             Topic::Room(id.clone()),
             Topic::Device(id.clone()),
-            Topic::DeviceRoamed(id),
+            Topic::DeviceRoamed(id.clone()),
             Topic::Calibrate,
             Topic::Calibrated,
+            Topic::Set(id),
         ];
         let root = Root::new(&"home".parse().unwrap());
         for topic in topics {

@@ -1,8 +1,9 @@
 //! What the running aggregator may be asked and told: plain data, handled by the hub on the thread that decides. It
-//! comes as `POST /api/<name>` to the page's address, from the page itself and from the command line (`client`).
+//! comes as `POST /api/<name>` to the page's address, from the page itself and from the command line (`client`); one
+//! that changes something also as a message on `set/<name>`.
 //!
 //! A command is one variant of [`Command`]: its kebab-case name is the address, its fields are the JSON object that is
-//! sent. So a new one is a variant here and an arm in `Hub::handle_command`.
+//! sent. So a new one is a variant here and an arm in `Decider::carry_out`.
 
 pub mod client;
 
@@ -75,6 +76,12 @@ impl Command {
         };
         let (name, fields) = tagged.into_iter().next().unwrap_or_default();
         (name, fields.to_string().into_bytes())
+    }
+
+    /// As a message of the broker: topic below the root, and payload.
+    pub fn message(&self) -> (String, Vec<u8>) {
+        let (name, body) = self.write();
+        (format!("set/{name}"), body)
     }
 
     /// Whether anything is other than before once it is carried out.

@@ -8,6 +8,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,7 @@ use self::score::Score;
 use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, default_site};
+use crate::record::writer::{MAX_MB, Target};
 use crate::server::{Options as ServerOptions, Server};
 use crate::web::{PageContext, Simulation};
 
@@ -36,6 +38,7 @@ whichroom demo: a simulated home with six access points, four people and five ph
   --for SECONDS     ends by itself after so many real seconds (default: when interrupted)
   --port N          port of the page on loopback (default: 8737 if it is free, else any)
   --bouncing-phone  one phone goes to and fro between two access points for ten minutes
+  --record FILE     writes down everything that decides, for whichroom replay
   --json            standard output is the summary alone, as one JSON object; the rest goes to standard error
 ";
 
@@ -52,13 +55,21 @@ struct Options {
     ends_after: Option<Duration>,
     port: Option<u16>,
     bouncing_phone: bool,
+    record: Option<PathBuf>,
     json: bool,
 }
 
 /// Runs `whichroom demo`.
 pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
-    let mut options =
-        Options { seed: 1, speed: 30, ends_after: None, port: None, bouncing_phone: false, json: false };
+    let mut options = Options {
+        seed: 1,
+        speed: 30,
+        ends_after: None,
+        port: None,
+        bouncing_phone: false,
+        record: None,
+        json: false,
+    };
     while let Some(argument) = args.next()? {
         match argument {
             Long("seed") => options.seed = args.value()?.parse()?,
@@ -66,6 +77,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("for") => options.ends_after = Some(seconds(args.value()?.parse()?)?),
             Long("port") => options.port = Some(args.value()?.parse()?),
             Long("bouncing-phone") => options.bouncing_phone = true,
+            Long("record") => options.record = Some(args.value()?.into()),
             Long("json") => options.json = true,
             Long("help") | Short('h') => return crate::print(HELP),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
@@ -183,6 +195,7 @@ fn start_server(
         clock: clock.clone(),
         context: context(options, BTreeMap::new()),
         observer: Some(Box::new(observer)),
+        record: options.record.clone().map(|file| Target::new(file, MAX_MB)),
     })
 }
 

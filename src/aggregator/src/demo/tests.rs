@@ -77,8 +77,15 @@ fn a_day_is_followed_and_nobody_inside_is_called_away() {
 
 #[test]
 fn bouncing_phone_moves_nobody_to_and_fro() {
-    let options =
-        Options { seed: 2, speed: 1, ends_after: None, port: None, bouncing_phone: true, json: false };
+    let options = Options {
+        seed: 2,
+        speed: 1,
+        ends_after: None,
+        port: None,
+        bouncing_phone: true,
+        record: None,
+        json: false,
+    };
     let before = Direct::new(plan(&options), 2).run(1);
     let moves = before.summary().moves;
     let after = before.run(1);
@@ -103,6 +110,7 @@ fn the_whole_of_it_runs_over_a_real_broker_and_stops() {
         ends_after: Some(Duration::from_secs(4)),
         port: Some(0),
         bouncing_phone: false,
+        record: None,
         json: true,
     };
     run(&options).unwrap();

@@ -1,0 +1,168 @@
+//! The engine, and everything that it is ever given. Each call goes through [`Decider::give`] or [`Decider::command`],
+//! which write it down first where a recording is made; a replay gives the same to another decider. So what is replayed
+//! is what was decided on. The hub and the replay call it.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
+use whichroom_presence::calibration::Samples;
+use whichroom_presence::output::Effect;
+use whichroom_presence::setup::Setup;
+use whichroom_presence::{Engine, Moment, Snapshot};
+use whichroom_wire::{Id, Topic};
+
+use crate::clock::Clock;
+use crate::command::{Answer, Command, Outcome, Refusal};
+use crate::record::line;
+
+/// Something that the engine is given.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Given<'a> {
+    /// A message of the broker.
+    Message {
+        /// Below the site's root.
+        topic: Cow<'a, str>,
+        /// Foreign bytes.
+        payload: &'a [u8],
+        /// It was delivered because it is retained.
+        retained: bool,
+    },
+    /// A time came that the engine waited for.
+    Timeout,
+    /// The connection to the broker came or went.
+    Broker {
+        /// Whether it is there now.
+        connected: bool,
+    },
+    /// The configuration was read again.
+    Setup(Box<Setup>),
+    /// Everything is to be said anew.
+    PublishAll,
+}
+
+/// The engine with its way in.
+#[derive(Debug)]
+pub struct Decider {
+    engine: Engine,
+    /// For the times that people read.
+    clock: Clock,
+    /// Lines for the recording that is made.
+    tape: Option<VecDeque<Vec<u8>>>,
+}
+
+impl Decider {
+    /// A decider whose engine begins with this.
+    pub fn new(
+        setup: Setup,
+        samples: Samples,
+        snapshot: Option<Snapshot>,
+        clock: Clock,
+        now: Moment,
+    ) -> Decider {
+        let mut engine = Engine::new(setup, snapshot, now);
+        engine.handle_samples(samples, now);
+        Decider { engine, clock, tape: None }
+    }
+
+    /// From now on everything is written down: take it with [`Decider::poll_line`].
+    pub fn record(&mut self) {
+        self.tape = Some(VecDeque::new());
+    }
+
+    /// The recording is over.
+    pub fn stop_recording(&mut self) {
+        self.tape = None;
+    }
+
+    /// The next line of the recording, without its line end.
+    pub fn poll_line(&mut self) -> Option<Vec<u8>> {
+        self.tape.as_mut()?.pop_front()
+    }
+
+    /// Gives something to the engine. A command among messages that is not obeyed is the answer.
+    pub fn give(&mut self, given: Given<'_>, now: Moment) -> Option<String> {
+        self.write_down(&given, now);
+        match given {
+            Given::Message { topic, payload, retained } => {
+                return self.message(&topic, payload, retained, now).err();
+            }
+            Given::Timeout => self.engine.handle_timeout(now),
+            Given::Broker { connected } => self.engine.handle_broker(connected, now),
+            Given::Setup(setup) => self.engine.handle_setup(*setup, now),
+            Given::PublishAll => self.engine.publish_all(),
+        }
+        None
+    }
+
+    /// Carries out a command. One that changes something is written down as a message on its topic.
+    pub fn command(&mut self, command: &Command, now: Moment) -> Outcome {
+        if command.changes() && self.tape.is_some() {
+            let (topic, payload) = command.message();
+            self.write_down(&Given::Message { topic: topic.into(), payload: &payload, retained: false }, now);
+        }
+        self.carry_out(command, now)
+    }
+
+    fn message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) -> Result<(), String> {
+        match Topic::parse(topic) {
+            Some(Topic::Calibrate) => {
+                self.engine.handle_calibrate(payload, retained, self.clock.rfc3339(now), now)
+            }
+            Some(Topic::Set(name)) if !retained => {
+                self.obey(&name, payload, now).map_err(|refusal| refusal.to_string())
+            }
+            // It would be obeyed again at every connection.
+            Some(Topic::Set(_)) => Err("it is retained; send commands without retain".to_owned()),
+            Some(_) | None => {
+                self.engine.handle_publish(topic, payload, retained, now);
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody hears the answer to a command that came as a message.
+    fn obey(&mut self, name: &Id, payload: &[u8], now: Moment) -> Result<(), Refusal> {
+        let command = Command::read(name.as_str(), payload)?;
+        if command.changes() {
+            self.carry_out(&command, now)?;
+        }
+        Ok(())
+    }
+
+    fn carry_out(&mut self, command: &Command, now: Moment) -> Outcome {
+        match command {
+            Command::Explain { id } => self.explain(id, now),
+        }
+    }
+
+    fn explain(&self, id: &Id, now: Moment) -> Outcome {
+        let explanation = self.engine.explain(id, now).ok_or_else(|| {
+            let view = self.engine.view(now);
+            let people = view.people.iter().map(|person| &person.id);
+            let known = people.chain(view.devices.iter().map(|device| &device.id));
+            Refusal::unknown_id("person or device", id, known)
+        });
+        explanation.map(Answer::Explanation)
+    }
+
+    /// When to give [`Given::Timeout`].
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.engine.poll_timeout().map(|(at, _)| at)
+    }
+
+    /// The next thing to do; drain fully after each call.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.engine.poll_effect()
+    }
+
+    /// To look at.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    fn write_down(&mut self, given: &Given<'_>, now: Moment) {
+        if let Some(tape) = &mut self.tape {
+            tape.push_back(line::write(given, now));
+        }
+    }
+}
