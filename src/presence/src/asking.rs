@@ -102,6 +102,7 @@ pub(crate) struct Occasion {
 struct Pending {
     id: Id,
     ap: ApIndex,
+    mode: Mode,
     at: Moment,
     /// The AP passed it on.
     accepted: bool,
@@ -126,12 +127,14 @@ pub(crate) struct Asking {
 }
 
 impl Asking {
-    /// An AP's table says what the device can do; `None` if it cannot be asked there.
+    /// The table of the BSS it is on says what it can do; `None` if it cannot be asked there.
     pub fn capabilities(&mut self, bssid: Mac, rrm: Option<u8>) {
-        match rrm {
-            Some(rrm) => self.capabilities = Some((bssid, rrm)),
-            None => self.capabilities = self.capabilities.filter(|(known, _)| *known != bssid),
-        }
+        self.capabilities = rrm.map(|rrm| (bssid, rrm));
+    }
+
+    /// It is on this BSS now: what it told another one is void.
+    pub fn associated(&mut self, bssid: Mac) {
+        self.capabilities.take_if(|(known, _)| *known != bssid);
     }
 
     /// Whether to ask now, and how. If so it counts as asked: [`Asking::asked`] is to follow.
@@ -186,10 +189,10 @@ impl Asking {
     }
 
     /// A request of this id goes to the AP.
-    pub fn asked(&mut self, id: Id, occasion: &Occasion, now: Moment) {
+    pub fn asked(&mut self, id: Id, mode: Mode, occasion: &Occasion, now: Moment) {
         self.asked.push_back(now);
         self.signal_dbm = occasion.signal_dbm;
-        self.pending = Some(Pending { id, ap: occasion.ap, at: now, accepted: false, reports: 0 });
+        self.pending = Some(Pending { id, ap: occasion.ap, mode, at: now, accepted: false, reports: 0 });
     }
 
     /// An AP answers a request; false if it is none of this device's.
@@ -243,7 +246,7 @@ impl Asking {
         }
         self.empty = 0;
         let octet = self.capabilities.map_or(0, |(_, octet)| octet);
-        let next = Mode::ALL.into_iter().find(|mode| *mode > self.mode && octet & mode.capability() != 0);
+        let next = Mode::ALL.into_iter().find(|mode| *mode > pending.mode && octet & mode.capability() != 0);
         match next {
             Some(next) => self.mode = next,
             None => self.pause(now),
@@ -280,7 +283,7 @@ impl Engine {
         let (Some(mode), Some(mac)) = (memory.asking.consider(&occasion, now), memory.mac()) else { return };
         let Some(id) = self.next_request() else { return };
         let memory = &mut self.devices[device.0 as usize].memory;
-        memory.asking.asked(id.clone(), &occasion, now);
+        memory.asking.asked(id.clone(), mode, &occasion, now);
         let kind = RequestKind::BeaconReport { mac, mode: mode.word().to_owned() };
         let ap = self.aps[occasion.ap.0 as usize].id.clone();
         self.effects.push_back(Effect::Ask { ap, request: Request { schema: SCHEMA, id, kind } });
@@ -331,5 +334,239 @@ impl Engine {
         let memory = &mut self.devices[device.0 as usize].memory;
         memory.asking.handle_report(at);
         memory.hearing.read(Level { ap, how: How::Reported, dbm, at });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const BSS: Mac = Mac::new([0x10, 0, 0, 0, 0, 1]);
+    const AP: ApIndex = ApIndex(0);
+    const ALL_MODES: u8 = 0x73;
+
+    fn at(ms: u64) -> Moment {
+        Moment::from_ms(0).after(ms)
+    }
+
+    /// Awake and in doubt.
+    fn doubtful(now: Moment) -> Occasion {
+        Occasion {
+            ap: AP,
+            bssid: BSS,
+            heard_at: Some(now),
+            signal_dbm: Some(-60),
+            moved_at: None,
+            confidence: 50,
+            calibrating: false,
+        }
+    }
+
+    /// A device that told what it can.
+    fn device(octet: u8) -> Asking {
+        let mut asking = Asking::default();
+        asking.capabilities(BSS, Some(octet));
+        asking
+    }
+
+    fn ask(asking: &mut Asking, occasion: &Occasion, now: Moment) -> Option<Mode> {
+        let mode = asking.consider(occasion, now)?;
+        asking.asked(format!("q{}", now.as_ms()).parse().unwrap(), mode, occasion, now);
+        Some(mode)
+    }
+
+    /// Asks as often as it may for `ms`, each time answered like this; returns when, and how.
+    fn ask_for(
+        asking: &mut Asking,
+        from: u64,
+        ms: u64,
+        answer: impl Fn(&mut Asking, &str, Moment),
+    ) -> Vec<(u64, Mode)> {
+        let mut asked = Vec::new();
+        for ms in (from..from + ms).step_by(1000) {
+            let now = at(ms);
+            let occasion = Occasion { calibrating: true, ..doubtful(now) };
+            if let Some(mode) = ask(asking, &occasion, now) {
+                asked.push((ms, mode));
+                answer(asking, &format!("q{ms}"), now);
+            }
+        }
+        asked
+    }
+
+    #[test]
+    fn a_doubt_is_asked_about_ever_more_rarely() {
+        let mut asking = device(ALL_MODES);
+        let mut asked = Vec::new();
+        for s in 0..4 * 3600 {
+            let now = at(s * 1000);
+            if ask(&mut asking, &doubtful(now), now).is_some() {
+                asked.push(s);
+                asking.handle_answer(AP, &format!("q{}", s * 1000), None, now);
+                asking.handle_report(now);
+            }
+        }
+        let gaps: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(gaps[..5], [120, 240, 480, 960, 960]);
+        let now = at(5 * 3_600_000);
+        assert_eq!(ask(&mut asking, &Occasion { confidence: 95, ..doubtful(now) }, now), None);
+        let now = now.after(DOUBT_GAP_MS);
+        assert!(ask(&mut asking, &doubtful(now), now).is_some(), "a new doubt is asked about at once");
+    }
+
+    #[test]
+    fn who_moved_or_whose_signal_changed_is_asked_once() {
+        let mut asking = device(ALL_MODES);
+        let sure = |ms| Occasion { confidence: 95, ..doubtful(at(ms)) };
+        assert_eq!(ask(&mut asking, &sure(0), at(0)), None);
+        let moved = |ms| Occasion { moved_at: Some(at(1_000)), ..sure(ms) };
+        assert_eq!(ask(&mut asking, &moved(2_000), at(2_000)), Some(Mode::Table));
+        assert_eq!(ask(&mut asking, &moved(60_000), at(60_000)), None);
+        let shifted = |ms| Occasion { signal_dbm: Some(-68), ..moved(ms) };
+        assert_eq!(ask(&mut asking, &shifted(90_000), at(90_000)), Some(Mode::Table));
+        assert_eq!(ask(&mut asking, &shifted(150_000), at(150_000)), None);
+    }
+
+    #[test]
+    fn three_refusals_bring_a_day_of_peace() {
+        let mut asking = device(ALL_MODES);
+        let refuse = |asking: &mut Asking, id: &str, now| {
+            assert!(asking.handle_answer(AP, id, Some("refused"), now));
+        };
+        let asked = ask_for(&mut asking, 0, HOUR_MS, refuse);
+        assert_eq!(asked.len(), 3);
+        assert!(asking.words(Some(BSS), at(HOUR_MS)).contains("left alone for another 23 h"));
+        let last = asked[2].0;
+        assert_eq!(ask_for(&mut asking, HOUR_MS, last + PAUSE_MS - HOUR_MS, refuse), []);
+        assert_eq!(ask_for(&mut asking, last + PAUSE_MS, HOUR_MS, refuse).len(), 3);
+    }
+
+    #[test]
+    fn a_bad_moment_is_no_refusal() {
+        for why in not_now::ALL {
+            let mut asking = device(ALL_MODES);
+            let asked = ask_for(&mut asking, 0, HOUR_MS / 2, |asking, id, now| {
+                assert!(asking.handle_answer(AP, id, Some(why), now));
+            });
+            assert_eq!(asked.len(), HOURLY, "{why}");
+        }
+    }
+
+    #[test]
+    fn what_gives_nothing_is_asked_in_another_way_and_then_no_more() {
+        let mut asking = device(ALL_MODES);
+        let nothing = |asking: &mut Asking, id: &str, now| {
+            assert!(asking.handle_answer(AP, id, None, now));
+        };
+        let modes: Vec<Mode> =
+            ask_for(&mut asking, 0, 20 * HOUR_MS, nothing).into_iter().map(|(_, mode)| mode).collect();
+        let expected = [[Mode::Table; 3], [Mode::Active; 3], [Mode::Passive; 3]].concat();
+        assert_eq!(modes, expected);
+        let mut asking = device(Mode::Passive.capability());
+        assert_eq!(
+            ask_for(&mut asking, 0, HOUR_MS, nothing),
+            [0, 21_000, 42_000].map(|ms| (ms, Mode::Passive))
+        );
+    }
+
+    #[test]
+    fn an_access_point_that_never_answers_is_no_fault_of_the_device() {
+        let mut asking = device(ALL_MODES);
+        let asked = ask_for(&mut asking, 0, 30 * HOUR_MS, |_, _, _| {});
+        assert!(asked.len() > 25 * HOURLY && asked.iter().all(|(_, mode)| *mode == Mode::Table));
+    }
+
+    #[test]
+    fn an_answer_of_somebody_else_is_none() {
+        let mut asking = device(ALL_MODES);
+        assert!(ask(&mut asking, &doubtful(at(0)), at(0)).is_some());
+        assert!(!asking.handle_answer(ApIndex(1), "q0", Some("refused"), at(1)));
+        assert!(!asking.handle_answer(AP, "q1", Some("refused"), at(1)));
+        assert!(asking.handle_answer(AP, "q0", Some("refused"), at(1)));
+        assert!(!asking.handle_answer(AP, "q0", Some("refused"), at(1)), "once");
+    }
+
+    /// Anything that may happen to a device.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Wait(u64),
+        Capable(Option<u8>),
+        Heard { ago_ms: Option<u64>, dbm: Option<i8>, confidence: u8, moved: bool, calibrating: bool },
+        Answer(Option<&'static str>),
+        Report,
+        Setup,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let heard = (proptest::option::of(0_u64..20_000), proptest::option::of(-99_i8..-20), 0_u8..=100)
+            .prop_flat_map(|(ago_ms, dbm, confidence)| {
+                (any::<bool>(), any::<bool>()).prop_map(move |(moved, calibrating)| Step::Heard {
+                    ago_ms,
+                    dbm,
+                    confidence,
+                    moved,
+                    calibrating,
+                })
+            });
+        prop_oneof![
+            4 => (0_u64..30_000).prop_map(Step::Wait),
+            1 => (0_u64..PAUSE_MS * 2).prop_map(Step::Wait),
+            2 => proptest::option::of(any::<u8>()).prop_map(Step::Capable),
+            8 => heard,
+            2 => prop_oneof![Just(None), Just(Some("refused")), Just(Some(not_now::ASLEEP))].prop_map(Step::Answer),
+            1 => Just(Step::Report),
+            1 => Just(Step::Setup),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_holds_and_only_who_can_and_is_awake_is_asked(steps in proptest::collection::vec(step(), 0..400)) {
+            let (mut asking, mut now, mut octet) = (Asking::default(), at(0), None);
+            let mut asked: Vec<Moment> = Vec::new();
+            let mut last_id = String::new();
+            let mut refused: Vec<Moment> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Wait(ms) => now = now.after(ms),
+                    Step::Capable(rrm) => {
+                        octet = rrm;
+                        asking.capabilities(BSS, rrm);
+                    }
+                    Step::Heard { ago_ms, dbm, confidence, moved, calibrating } => {
+                        let occasion = Occasion {
+                            heard_at: ago_ms.map(|ms| now.before(ms)),
+                            signal_dbm: dbm,
+                            moved_at: moved.then_some(now),
+                            confidence,
+                            calibrating,
+                            ..doubtful(now)
+                        };
+                        let Some(mode) = ask(&mut asking, &occasion, now) else { continue };
+                        last_id = format!("q{}", now.as_ms());
+                        prop_assert!(octet.is_some_and(|octet| octet & mode.capability() != 0));
+                        prop_assert!(ago_ms.is_some_and(|ms| ms <= AWAKE_MS));
+                        prop_assert!(asked.last().is_none_or(|last| now.since(*last) >= GAP_MS));
+                        let in_hour = asked.iter().filter(|at| now.since(**at) <= HOUR_MS).count();
+                        prop_assert!(in_hour < HOURLY);
+                        let is_paused = refused.len() >= 3 && refused[refused.len() - 3..].iter().all(|at| now.since(*at) < PAUSE_MS);
+                        prop_assert!(!is_paused);
+                        asked.push(now);
+                    }
+                    Step::Answer(error) => {
+                        if asking.handle_answer(AP, &last_id, error, now) && error == Some("refused") {
+                            refused.push(now);
+                        }
+                    }
+                    Step::Report => {
+                        asking.handle_report(now);
+                        refused.clear();
+                    }
+                    Step::Setup => asking.forget_pending(),
+                }
+            }
+        }
     }
 }

@@ -43,6 +43,9 @@ impl Engine {
         let association = known.memory.association;
         if association != before {
             self.change_members(device, before, association);
+            if let Some(association) = association {
+                self.devices[device.0 as usize].memory.asking.associated(association.bssid);
+            }
         }
         if let (Some(from), Some(to)) = (settled.roamed_from, association) {
             self.say_roamed(device, from, to, now);
@@ -55,7 +58,8 @@ impl Engine {
         if settled.state || settled.roamed_from.is_some() || is_moved || self.is_worth_saying(device, now) {
             self.touched.device(device);
         }
-        if is_reading {
+        // What somebody else heard may be the beginning of a roam.
+        if evidence == Evidence::Proof {
             self.consider_asking(device, now);
         }
     }

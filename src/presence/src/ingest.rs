@@ -208,8 +208,10 @@ impl Engine {
         let mark = self.ap_mut(ap).mark;
         let memory = &mut self.devices[device.0 as usize].memory;
         let before = memory.association;
-        memory.asking.capabilities(station.bssid, station.rrm);
         let evidence = memory.listed(association, mark, &listing);
+        if memory.association == Some(association) {
+            memory.asking.capabilities(station.bssid, station.rrm);
+        }
         if memory.claims.iter().any(|claim| claim.leaving.is_some()) {
             self.timers.set_if_idle(Timer::Parting(device), now.after(self.timing.debounce_ms));
         }
