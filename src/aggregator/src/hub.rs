@@ -39,6 +39,10 @@ const ECHO_COMES_MS: u64 = 5_000;
 /// Most messages that wait for the broker; beyond, everything is published anew once it takes some.
 const QUEUE_MAX: usize = 20_000;
 
+/// Subscriptions below the root to everything that decides.
+pub const DECISIVE: [&str; 7] =
+    ["ap/+/status", "ap/+/radios", "ap/+/stations", "ap/+/events", "ap/+/hosts", "set/+", "calibrate"];
+
 /// What the hub is told at its start.
 pub struct Options {
     pub site: Id,
@@ -266,18 +270,8 @@ impl Hub {
         self.forget_connection();
         self.decider.give(Given::Broker { connected: true }, now);
         self.phase = Phase::Joining { rival: None, decide_at: now.after(ECHO_COMES_MS) };
-        let filters = [
-            "ap/+/status",
-            "ap/+/radios",
-            "ap/+/stations",
-            "ap/+/events",
-            "ap/+/hosts",
-            "set/+",
-            "status",
-            "aggregator/+/status",
-            "calibrate",
-        ];
-        let mut filters: Vec<String> = filters.iter().map(|filter| self.root.filter(filter)).collect();
+        let filters = DECISIVE.into_iter().chain(["status", "aggregator/+/status"]);
+        let mut filters: Vec<String> = filters.map(|filter| self.root.filter(filter)).collect();
         if self.home_assistant.enabled {
             filters.push(birth_topic(&self.home_assistant.prefix));
         }

@@ -37,6 +37,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
   whichroom score   how well rooms are told, on recorded traces
+  whichroom record  writes down everything the access points say
   whichroom replay  what was recorded, decided once more
 
 Each takes --help. whichroom --version says the version.
@@ -101,6 +102,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("check") => run::check(args),
                 Some("explain") => explain::main(args),
                 Some("score") => score::main(args),
+                Some("record") => record::main(args),
                 Some("replay") => replay::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),
             }

@@ -45,7 +45,8 @@ whichroom check: says everything that is wrong with a configuration, and connect
 Exit code 0: usable, perhaps with warnings. 2: not usable.
 ";
 
-const MQTT_PORT: u16 = 1883;
+/// The embedded broker's port unless the configuration names one.
+pub const MQTT_PORT: u16 = 1883;
 /// How often the main thread looks whether the server stopped by itself.
 const WATCH_EVERY: Duration = Duration::from_millis(200);
 

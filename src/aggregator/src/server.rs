@@ -20,7 +20,7 @@ use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant};
 use crate::hub::{self, Hub};
-use crate::record::line::{self, Header};
+use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
@@ -245,17 +245,10 @@ impl Begin {
         let snapshot = saved.snapshot.take().map(|snapshot| snapshot.taken_ms_ago(downtime_ms));
         let start = |target: &Target| {
             let header = Header {
-                schema: line::SCHEMA,
-                site: options.site.clone(),
-                config: options.setup.clone(),
-                started: options.clock.wall_at_start(),
-                zone: options.clock.zone().iana_name().map(str::to_owned),
                 t_ms: now.as_ms(),
                 exact: true,
-                version: env!("CARGO_PKG_VERSION").to_owned(),
-                samples: samples.list().to_vec(),
-                next_sample: samples.next_id(),
                 snapshot: snapshot.clone(),
+                ..Header::new(&options.site, &options.setup, &samples, &options.clock)
             };
             Writer::start(target, &header)
         };

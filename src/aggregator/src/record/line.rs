@@ -17,11 +17,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use whichroom_presence::calibration::Sample;
+use whichroom_presence::calibration::{Sample, Samples};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_wire::{Id, PAYLOAD_MAX};
 
+use crate::clock::Clock;
 use crate::decider::Given;
 
 /// Version of the format.
@@ -66,6 +67,25 @@ pub struct Header {
     /// What was restored at the beginning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Snapshot>,
+}
+
+impl Header {
+    /// Of an engine that knows nothing yet, at moment 0, in a recording of messages alone.
+    pub fn new(site: &Id, setup: &Setup, samples: &Samples, clock: &Clock) -> Header {
+        Header {
+            schema: SCHEMA,
+            site: site.clone(),
+            config: setup.clone(),
+            started: clock.wall_at_start(),
+            zone: clock.zone().iana_name().map(str::to_owned),
+            t_ms: 0,
+            exact: false,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            samples: samples.list().to_vec(),
+            next_sample: samples.next_id(),
+            snapshot: None,
+        }
+    }
 }
 
 /// What happened beside messages.
@@ -135,10 +155,12 @@ pub fn write(given: &Given<'_>, now: Moment) -> Vec<u8> {
     serde_json::to_vec(&line).unwrap_or_default()
 }
 
-/// A payload that can stand in a line as it is. A line end, which JSON allows between its parts, cannot.
+/// A payload that can stand in a line as it is. A line end, which JSON allows between its parts, cannot, and space
+/// around it would be lost.
 fn as_json(payload: &[u8]) -> Option<&RawValue> {
-    let fits = !payload.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
-    serde_json::from_slice(payload).ok().filter(|_| fits)
+    let json: &RawValue = serde_json::from_slice(payload).ok()?;
+    let fits = json.get().len() == payload.len() && !payload.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+    fits.then_some(json)
 }
 
 /// Reads a line; `bytes` is kept by the caller, who hands in `decoded` for payloads that have to be written out.
