@@ -26,7 +26,8 @@ pub fn rules() -> Rules {
 fn the_rules_allow_what_the_agent_does_and_nothing_else() {
     let users = vec![("ap kitchen".to_owned(), r#"hu"n $ter\2"#.to_owned())];
     let mut house = House::with(&Settings { users: users.clone(), ..Settings::default() });
-    house.add_bus("kitchen", Options { access: Access::Limited(rules()), ..Options::default() });
+    let options = Options { access: Access::Limited(rules()), usteer: true, ..Options::default() };
+    house.add_bus("kitchen", options);
     let router = Router::with(&format!(
         "option broker '{}'\noption name 'kitchen'\noption interval '1'\noption ubus '{}'\n\
          option username '{}'\noption password '{}'",
@@ -78,7 +79,7 @@ fn the_rules_allow_what_the_agent_does_and_nothing_else() {
             bus.wait_calls(&object, method, 1);
         }
     }
-    let all = serde_json::json!(["hostapd", "iwinfo", "leases"]);
+    let all = serde_json::json!(["hostapd", "iwinfo", "usteer", "leases"]);
     let status = house.observer.wait_last(&topic("ap/kitchen/status"), |status| status["sources"] == all);
     assert!(status["problems"].as_array().is_none_or(Vec::is_empty), "{status}");
 }

@@ -230,6 +230,41 @@ fn hostapd_and_rpcd_answer_in_the_shapes_of_their_release() {
 }
 
 #[test]
+fn usteer_is_there_where_it_is_installed_and_says_who_heard_whom() {
+    let start_with = |usteer| {
+        let mut ubusd = start(Options { usteer, ..Options::default() });
+        ubusd.place("phy0-ap0", PHONE, Station::new(-58, Instant::now()));
+        let lines = [
+            r#"{"do":"overheard","mac":"02:00:00:00:00:08","node":"hostapd.phy0-ap0","signal_dbm":-74}"#,
+            r#"{"do":"overheard","mac":"02:00:00:00:00:07","node":"192.168.1.3#hostapd.wlan0","signal_dbm":-80}"#,
+        ];
+        for line in lines {
+            assert_eq!(whichroom_tests::ubusd::command::run(&mut ubusd, line).as_deref(), Ok("done"));
+        }
+        (Client::connect(&ubusd), ubusd)
+    };
+    let (mut client, _ubusd) = start_with(true);
+    let usteer = client.object("usteer");
+    let (data, _) = client.invoke(usteer, "get_clients", &Fields::new());
+    let heard = |connected, signal| {
+        Value::table([("connected", Value::bool(connected)), ("signal", Value::int(signal))])
+    };
+    let expected = fields_of([
+        (
+            "02:00:00:00:00:07",
+            Value::table([
+                ("hostapd.phy0-ap0", heard(true, -58)),
+                ("192.168.1.3#hostapd.wlan0", heard(false, -80)),
+            ]),
+        ),
+        ("02:00:00:00:00:08", Value::table([("hostapd.phy0-ap0", heard(false, -74))])),
+    ]);
+    assert_eq!(data, Some(expected));
+    let (mut client, _ubusd) = start_with(false);
+    assert_eq!(client.lookup("usteer").1, status::NOT_FOUND);
+}
+
+#[test]
 fn calls_without_their_parts_are_refused() {
     let ubusd = start(Options::default());
     let mut client = Client::connect(&ubusd);

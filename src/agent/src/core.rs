@@ -16,7 +16,7 @@ use whichroom_wire::{
     Topic, encode,
 };
 
-use crate::collector::{Action, Collector, Observation};
+use crate::collector::{Action, Collector, Heard, Observation};
 use crate::outbox::{Outbox, Slot};
 use crate::requests::Requests;
 use crate::sorted::Sorted;
@@ -111,6 +111,8 @@ pub(crate) struct Core {
     tracked: Vec<Mac>,
     /// When a probe of a station at a BSS was passed on last.
     probes: Sorted<(Mac, Mac), u64>,
+    /// What usteer had heard of the stations whose probes are wanted, and when it was asked.
+    heard: Option<(u64, Vec<Heard>)>,
     hosts: Vec<Host>,
     /// Event messages handed over.
     seq: u64,
@@ -140,6 +142,7 @@ impl Core {
             effects: VecDeque::new(),
             tracked: Vec::new(),
             probes: Sorted::default(),
+            heard: None,
             hosts: Vec::new(),
             seq: 0,
             settled_once: false,
@@ -449,6 +452,7 @@ impl Core {
                 }
                 self.answer(&request, result, now_ms);
             }
+            Observation::Heard(heard) => self.handle_heard(heard, now_ms),
             Observation::BssRemoved { bssid } => self.table.remove_bss(bssid),
             Observation::Hosts(hosts) => {
                 self.hosts = hosts;
@@ -489,13 +493,37 @@ impl Core {
         self.outbox.push(now_ms, EventWhat::Station { mac, bssid, change });
     }
 
-    /// A stranger's probe never leaves the access point, unless that was asked for.
-    fn is_probe_wanted(&mut self, bssid: Mac, mac: Mac, now_ms: u64) -> bool {
-        let wanted = match self.config.probes {
+    /// Passes on as probes what usteer heard since it was asked last and hostapd did not tell; their age is the greatest
+    /// they can have.
+    fn handle_heard(&mut self, mut heard: Vec<Heard>, now_ms: u64) {
+        heard.retain(|heard| self.is_of_interest(heard.mac));
+        if let Some((since_ms, before)) = self.heard.take() {
+            for new in &heard {
+                let known = before.iter().find(|known| (known.bssid, known.mac) == (new.bssid, new.mac));
+                // A station that was connected leaves its last signal behind, however old it is.
+                let stale = known.is_some_and(|known| known == new || known.signal_dbm.is_none());
+                let told = self.probes.get(&(new.bssid, new.mac)).is_some_and(|at_ms| *at_ms >= since_ms);
+                if new.signal_dbm.is_some() && !stale && !told {
+                    let change = Change::Probe { signal_dbm: new.signal_dbm };
+                    self.outbox.push(since_ms, EventWhat::Station { mac: new.mac, bssid: new.bssid, change });
+                }
+            }
+        }
+        self.heard = Some((now_ms, heard));
+    }
+
+    /// Whether it may be told that a station was heard.
+    fn is_of_interest(&self, mac: Mac) -> bool {
+        match self.config.probes {
             Probes::Off => false,
             Probes::All => true,
             Probes::Tracked => self.tracked.binary_search(&mac).is_ok(),
-        };
+        }
+    }
+
+    /// A stranger's probe never leaves the access point, unless that was asked for.
+    fn is_probe_wanted(&mut self, bssid: Mac, mac: Mac, now_ms: u64) -> bool {
+        let wanted = self.is_of_interest(mac);
         if !wanted || self.probes.get(&(bssid, mac)).is_some_and(|at| at + PROBE_GAP_MS > now_ms) {
             return false;
         }

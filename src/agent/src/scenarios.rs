@@ -660,3 +660,75 @@ fn a_second_subscription_after_a_lookup_is_not_made() {
     assert_eq!(agent.kinds(from), ["key-mismatch"]);
     assert_eq!(Router::default().calls.len(), 0);
 }
+
+/// usteer's answer: how it heard the phone here and on another access point, and a stranger here.
+fn heard(connected: bool, signal_dbm: i32) -> Answer {
+    let mut stations = json!({
+        PHONE: {"192.168.1.3#hostapd.phy0-ap0": {"connected": false, "signal": signal_dbm - 7}},
+        LAPTOP: {BSS: {"connected": false, "signal": signal_dbm}},
+        "nonsense": {BSS: {"connected": false, "signal": signal_dbm}},
+    });
+    stations[PHONE][BSS] = json!({"connected": connected, "signal": signal_dbm});
+    Answer::Data(blobmsg(&stations))
+}
+
+fn with_usteer(answer: Answer) -> Agent {
+    let mut agent = Agent::new();
+    agent.router.add("usteer");
+    agent.router.answers("usteer", "get_clients", answer);
+    track(&mut agent, &format!("\"{PHONE}\""));
+    agent.run_for(31_000);
+    assert_eq!(agent.status().sources, ["hostapd", "usteer"]);
+    agent
+}
+
+#[test]
+fn usteers_hearing_map_is_told_where_it_is_news() {
+    let mut agent = with_usteer(heard(false, -70));
+    let from = agent.published.len();
+    agent.run_for(60_000);
+    assert_eq!(agent.kinds(from), [""; 0], "nobody knows how old it is");
+    agent.router.answers("usteer", "get_clients", heard(false, -64));
+    agent.run_for(90_000);
+    let events: Vec<_> =
+        agent.event_messages(from).iter().flat_map(|message| message.events.clone()).collect();
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(event.age_ms, 30_000, "it was heard since the look before");
+    let expected = EventWhat::Station {
+        mac: PHONE.parse().unwrap(),
+        bssid: BSSID.parse().unwrap(),
+        change: Change::Probe { signal_dbm: Some(-64) },
+    };
+    assert_eq!(event.what, expected);
+    agent.router.remove("usteer");
+    agent.run_for(2_000);
+    assert_eq!(agent.status().sources, ["hostapd"]);
+}
+
+/// stale-association: what a station leaves behind when it goes is as old as its silence was.
+#[test]
+fn the_last_signal_of_a_station_that_left_is_not_heard_again() {
+    let mut agent = with_usteer(heard(true, -70));
+    let from = agent.published.len();
+    agent.router.answers("usteer", "get_clients", heard(true, -75));
+    agent.run_for(31_000);
+    agent.router.answers("usteer", "get_clients", heard(false, -76));
+    agent.run_for(61_000);
+    assert_eq!(agent.kinds(from), [""; 0]);
+    agent.router.answers("usteer", "get_clients", heard(false, -60));
+    agent.run_for(31_000);
+    assert_eq!(agent.kinds(from), ["probe"]);
+}
+
+#[test]
+fn what_hostapd_told_usteer_need_not_repeat() {
+    let mut agent = with_usteer(heard(false, -70));
+    let from = agent.published.len();
+    agent.notify("probe", &assoc(PHONE));
+    agent.router.answers("usteer", "get_clients", heard(false, -61));
+    agent.run_for(61_000);
+    assert_eq!(agent.kinds(from), ["probe"], "hostapd's own");
+    agent.router.answers("usteer", "get_clients", Answer::Status(6));
+    agent.run_for(31_000);
+    assert_eq!(agent.status().sources, ["hostapd"]);
+}

@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 use whichroom_tests::ubusd::{Options, Ubusd, command};
 
 const USAGE: &str =
-    "Usage: stand-in-ubusd [--socket PATH] [--bss N] [--stations N] [--release R] [--ap N] [--stir]
+    "Usage: stand-in-ubusd [--socket PATH] [--bss N] [--stations N] [--release R] [--ap N] [--stir] [--usteer]
 
-Listens as ubusd would and plays hostapd, iwinfo and luci-rpc of one access point.
+Listens as ubusd would and plays hostapd, iwinfo, luci-rpc and usteer of one access point.
 
   --socket PATH   where to listen (default: ubus.sock in the working directory)
   --bss N         BSSs at the start, alternating between 5 GHz and 2.4 GHz (default: 2)
@@ -21,6 +21,7 @@ Listens as ubusd would and plays hostapd, iwinfo and luci-rpc of one access poin
   --release R     answers as of OpenWrt 22.03, 23.05, 24.10 (default) or 25.12
   --ap N          0 to 255, makes the addresses differ from another stand-in's (default: 0)
   --stir          let signals and counters move every second
+  --usteer        usteer is installed
 
 ";
 
@@ -72,6 +73,7 @@ fn parse() -> Result<Option<Arguments>, lexopt::Error> {
             Long("stations") => arguments.stations = parser.value()?.parse()?,
             Long("ap") => arguments.ap = parser.value()?.parse()?,
             Long("stir") => arguments.stir = true,
+            Long("usteer") => arguments.options.usteer = true,
             Long("release") => arguments.options.release = command::release(&parser.value()?.string()?)?,
             Short('h') | Long("help") => return Ok(None),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected()),

@@ -165,6 +165,9 @@ pub struct AccessPoint {
     pub leases: Vec<Lease>,
     /// What stations answer to a beacon request; a station without an entry stays silent.
     pub beacon_reports: BTreeMap<Mac, Vec<Heard>>,
+    /// What usteer heard of stations that are not connected where it heard them, in dBm: by the station and the node,
+    /// which is hostapd's object here and `ADDRESS#OBJECT` on another access point.
+    pub overheard: BTreeMap<Mac, BTreeMap<String, i32>>,
     next_aid: u32,
 }
 

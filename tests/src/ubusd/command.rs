@@ -24,7 +24,8 @@ pub const HELP: &str = r#"Commands on standard input, one JSON object a line:
   {"do":"inactive","ifname":"phy0-ap0","mac":"02:00:00:00:00:07","seconds":120}
   {"do":"notify","ifname":"phy0-ap0","name":"probe","data":{"address":"02:00:00:00:00:07","signal":-70},"answer":false}
   {"do":"beacon-report","mac":"02:00:00:00:00:07","heard":[{"bssid":"02:aa:00:00:00:02","rcpi":90}]}
-  {"do":"pace","process":"rpcd","delay_ms":3000}     process: hostapd, rpcd, netifd, procd; without delay_ms: never answers
+  {"do":"overheard","mac":"02:00:00:00:00:07","node":"hostapd.phy0-ap0","signal_dbm":-74}     by usteer
+  {"do":"pace","process":"rpcd","delay_ms":3000}     process: hostapd, rpcd, netifd, procd, usteer; without delay_ms: never answers
   {"do":"prompt","process":"rpcd"}
   {"do":"silent-subscriptions","on":true}
   {"do":"access","rules":{"access":{"hostapd.*":{"methods":["get_clients"]}},"subscribe":["hostapd.*"]}}   null: root
@@ -82,6 +83,11 @@ pub enum Command {
         mac: Mac,
         heard: Vec<HeardText>,
     },
+    Overheard {
+        mac: Mac,
+        node: String,
+        signal_dbm: i32,
+    },
     Pace {
         process: ProcessName,
         delay_ms: Option<u64>,
@@ -118,6 +124,7 @@ pub enum ProcessName {
     Rpcd,
     Netifd,
     Procd,
+    Usteer,
 }
 
 impl From<ProcessName> for Process {
@@ -127,6 +134,7 @@ impl From<ProcessName> for Process {
             ProcessName::Rpcd => Process::Rpcd,
             ProcessName::Netifd => Process::Netifd,
             ProcessName::Procd => Process::Procd,
+            ProcessName::Usteer => Process::Usteer,
         }
     }
 }
@@ -177,6 +185,10 @@ pub fn run(ubusd: &mut Ubusd, line: &str) -> Result<String, String> {
         Command::BeaconReport { mac, heard } => {
             let heard = heard.iter().map(|heard| Heard { bssid: heard.bssid, rcpi: heard.rcpi }).collect();
             ubusd.set_beacon_report(mac, heard);
+            done()
+        }
+        Command::Overheard { mac, node, signal_dbm } => {
+            ubusd.with_ap(|ap| ap.overheard.entry(mac).or_default().insert(node, signal_dbm));
             done()
         }
         Command::Pace { process, delay_ms } => {

@@ -23,11 +23,14 @@ pub enum Process {
     Netifd,
     /// `system`.
     Procd,
+    /// `usteer`, where it is installed.
+    Usteer,
 }
 
 impl Process {
     /// All of them.
-    pub const ALL: [Process; 4] = [Process::Hostapd, Process::Rpcd, Process::Netifd, Process::Procd];
+    pub const ALL: [Process; 5] =
+        [Process::Hostapd, Process::Rpcd, Process::Netifd, Process::Procd, Process::Usteer];
 
     /// Ids of providers are fixed and beyond those of clients, which count from 0x1000.
     const fn client(self) -> ClientId {
@@ -36,6 +39,7 @@ impl Process {
             Process::Rpcd => 0xf000_0002,
             Process::Netifd => 0xf000_0003,
             Process::Procd => 0xf000_0004,
+            Process::Usteer => 0xf000_0005,
         })
     }
 

@@ -1,5 +1,5 @@
-//! A stand-in for ubusd and for the processes of an access point that provide objects on it: hostapd, rpcd, netifd
-//! and procd. It speaks the real protocol on a real socket, with an encoder and a decoder of its own. Tests and
+//! A stand-in for ubusd and for the processes of an access point that provide objects on it: hostapd, rpcd, netifd,
+//! procd and usteer. It speaks the real protocol on a real socket, with an encoder and a decoder of its own. Tests and
 //! benchmarks drive it through [`Ubusd`]; the program `stand-in-ubusd` is for trying things by hand.
 
 pub mod access;

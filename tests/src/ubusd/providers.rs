@@ -1,5 +1,6 @@
 //! What hostapd, rpcd, netifd and procd answer, in the shapes of their releases.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use whichroom_wire::Mac;
@@ -25,6 +26,7 @@ pub fn answer(ap: &AccessPoint, path: &str, method: &str, arguments: Option<&Fie
         ("luci-rpc", "getHostHints") => Ok(Some(host_hints(ap))),
         ("luci-rpc", "getDHCPLeases") => Ok(Some(leases(ap))),
         ("network.wireless", "status") => Ok(Some(wireless_status(ap))),
+        ("usteer", "get_clients") => Ok(Some(hearing_map(ap))),
         ("system", "board") => Ok(Some(board(ap))),
         ("system", "info") => Ok(Some(fields_of([("uptime", Value::Int32(4711))]))),
         _ => Err(status::METHOD_NOT_FOUND),
@@ -44,6 +46,7 @@ pub fn signature(path: &str) -> (Process, Fields) {
         }
         "luci-rpc" => (Process::Rpcd, fields_of([("getHostHints", none()), ("getDHCPLeases", none())])),
         "network.wireless" => (Process::Netifd, fields_of([("status", none())])),
+        "usteer" => (Process::Usteer, fields_of([("get_clients", none()), ("local_info", none())])),
         "system" => (Process::Procd, fields_of([("board", none()), ("info", none())])),
         _ => {
             let request = Value::table([
@@ -311,6 +314,26 @@ fn leases(ap: &AccessPoint) -> Fields {
     };
     let leases = ap.leases.iter().map(lease).collect();
     fields_of([("dhcp_leases", Value::Array(leases)), ("dhcp6_leases", Value::Array(Vec::new()))])
+}
+
+/// Stations, and in each the nodes that heard it; whether it is connected there has the width of a number.
+fn hearing_map(ap: &AccessPoint) -> Fields {
+    let mut stations: BTreeMap<Mac, Fields> = BTreeMap::new();
+    let heard = |connected, signal_dbm| {
+        Value::table([("connected", Value::bool(connected)), ("signal", Value::int(signal_dbm))])
+    };
+    for bss in ap.bsss.values() {
+        for (mac, station) in &bss.stations {
+            let node = format!("hostapd.{}", bss.ifname);
+            stations.entry(*mac).or_default().push((node, heard(true, station.signal_dbm)));
+        }
+    }
+    for (mac, nodes) in &ap.overheard {
+        for (node, signal_dbm) in nodes {
+            stations.entry(*mac).or_default().push((node.clone(), heard(false, *signal_dbm)));
+        }
+    }
+    stations.into_iter().map(|(mac, nodes)| (mac.to_string(), Value::Table(nodes))).collect()
 }
 
 /// The passphrase that `network.wireless status` gives away; it must appear nowhere else.

@@ -29,6 +29,8 @@ pub struct Options {
     pub access: Access,
     /// A minimal image: neither `iwinfo` nor `luci-rpc`.
     pub without_rpcd: bool,
+    /// `usteer` is installed.
+    pub usteer: bool,
 }
 
 /// How a provider answers.
@@ -94,6 +96,7 @@ pub struct Answered {
 pub struct Ubusd {
     path: PathBuf,
     without_rpcd: bool,
+    usteer: bool,
     shared: Arc<Shared>,
     accepting: Option<JoinHandle<()>>,
 }
@@ -157,8 +160,13 @@ impl Ubusd {
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || shared.provide(process, &calls));
         }
-        let mut ubusd =
-            Ubusd { path: path.to_owned(), without_rpcd: options.without_rpcd, shared, accepting: None };
+        let mut ubusd = Ubusd {
+            path: path.to_owned(),
+            without_rpcd: options.without_rpcd,
+            usteer: options.usteer,
+            shared,
+            accepting: None,
+        };
         ubusd.start_again()?;
         Ok(ubusd)
     }
@@ -176,12 +184,14 @@ impl Ubusd {
         // A socket that nobody serves is left over; without one there is nothing to remove.
         let _ = std::fs::remove_file(&self.path);
         let listener = UnixListener::bind(&self.path)?;
-        let without_rpcd = self.without_rpcd;
+        let (without_rpcd, usteer) = (self.without_rpcd, self.usteer);
         self.change(|state| {
             state.running = true;
-            for path in ["system", "network.wireless", "iwinfo", "luci-rpc"] {
+            for path in ["system", "network.wireless", "iwinfo", "luci-rpc", "usteer"] {
                 let (process, methods) = providers::signature(path);
-                if !(without_rpcd && process == Process::Rpcd) {
+                let missing =
+                    without_rpcd && process == Process::Rpcd || !usteer && process == Process::Usteer;
+                if !missing {
                     state.core.provide(process, path, methods);
                 }
             }

@@ -15,6 +15,7 @@ const PREFIX: &str = "hostapd.";
 const BSS_MAX: usize = 64;
 const IWINFO: &str = "iwinfo";
 const LUCI: &str = "luci-rpc";
+const USTEER: &str = "usteer";
 const LOOKUP_EVERY_MS: u64 = 60_000;
 
 impl Collector {
@@ -24,6 +25,7 @@ impl Collector {
         session.lookup("hostapd.*", Ask::LookupBss, now_ms);
         session.lookup(IWINFO, Ask::LookupIwinfo, now_ms);
         session.lookup(LUCI, Ask::LookupLuci, now_ms);
+        session.lookup(USTEER, Ask::LookupUsteer, now_ms);
     }
 
     pub(super) fn handle_event_object(&mut self, result: Result<Reply, Failure>, now_ms: u64) {
@@ -125,6 +127,8 @@ impl Collector {
             self.iwinfo = None;
         } else if self.luci == Some(id) {
             self.luci = None;
+        } else if self.usteer == Some(id) {
+            self.usteer = None;
         }
     }
 
@@ -179,6 +183,7 @@ impl Collector {
     pub(super) fn handle_added(&mut self, object: Object, now_ms: u64) {
         match object.path.as_str() {
             IWINFO => self.iwinfo = Some(object.id),
+            USTEER => self.usteer = Some(object.id),
             LUCI => {
                 self.luci = Some(object.id);
                 self.ask_hosts = now_ms;

@@ -1,5 +1,5 @@
-//! Everything ubus: finds the BSSs of hostapd, subscribes to them, asks them and iwinfo for their stations, and
-//! gives what it learns as observations. No socket and no clock: the core feeds it and carries out its actions.
+//! Everything ubus: finds the BSSs of hostapd, subscribes to them, asks them, iwinfo and usteer for their stations,
+//! and gives what it learns as observations. No socket and no clock: the core feeds it and carries out its actions.
 //!
 //! ```text
 //! Down --open--> Opening --hello--> Up: register object events, look up, then for each BSS
@@ -15,6 +15,7 @@ mod discovery;
 mod hosts;
 mod parse;
 mod polls;
+mod usteer;
 
 use std::collections::VecDeque;
 
@@ -24,6 +25,7 @@ use whichroom_wire::{Change, Host, Id, Mac, Radio};
 
 use bss::{Bss, Question};
 pub(crate) use parse::{Associated, Client, NOTICES, address, lease_file};
+pub(crate) use usteer::Heard;
 
 use crate::sorted::Sorted;
 
@@ -69,6 +71,8 @@ pub(crate) enum Observation {
     BeaconRefused { mac: Mac },
     /// Whether hostapd took a beacon request.
     BeaconAnswer { request: Id, mac: Mac, result: Result<(), String> },
+    /// What usteer heard.
+    Heard(Vec<Heard>),
     /// A BSS did not come back.
     BssRemoved { bssid: Mac },
     /// Names of devices.
@@ -83,6 +87,7 @@ enum Ask {
     LookupBss,
     LookupIwinfo,
     LookupLuci,
+    LookupUsteer,
     OwnObject { path: String },
     Subscribe { id: u32 },
     Status { id: u32 },
@@ -91,6 +96,7 @@ enum Ask {
     Assoclist { id: u32 },
     Leases,
     Hints,
+    Usteer,
     Beacon { request: Id, mac: Mac },
     Nothing,
 }
@@ -120,6 +126,9 @@ pub(crate) struct Collector {
     /// It is left alone until then.
     iwinfo_from_ms: u64,
     luci: Option<u32>,
+    usteer: Option<u32>,
+    usteer_works: bool,
+    ask_usteer: u64,
     leases: Vec<Host>,
     hosts: Vec<Host>,
     ask_hosts: u64,
@@ -145,6 +154,9 @@ impl Collector {
             iwinfo_busy: false,
             iwinfo_from_ms: now_ms,
             luci: None,
+            usteer: None,
+            usteer_works: false,
+            ask_usteer: now_ms,
             leases: Vec::new(),
             hosts: Vec::new(),
             ask_hosts: now_ms,
@@ -199,6 +211,7 @@ impl Collector {
         self.iwinfo = None;
         self.iwinfo_busy = false;
         self.luci = None;
+        self.usteer = None;
         for bss in self.bss.values_mut() {
             bss.vanish(now_ms);
             bss.own = None;
@@ -252,7 +265,8 @@ impl Collector {
                 bss.gone_ms.map(|gone_ms| gone_ms + GRACE_MS),
             ]
         });
-        of_bss.flatten().chain(session).chain([self.next_lookup_ms, self.ask_hosts]).min()
+        let usteer = self.usteer.map(|_| self.ask_usteer);
+        of_bss.flatten().chain(session).chain(usteer).chain([self.next_lookup_ms, self.ask_hosts]).min()
     }
 
     fn drain(&mut self, now_ms: u64) {
@@ -307,6 +321,7 @@ impl Collector {
             Ask::LookupBss => self.handle_lookup(result, now_ms),
             Ask::LookupIwinfo => self.iwinfo = found(result, self.iwinfo),
             Ask::LookupLuci => self.luci = found(result, self.luci),
+            Ask::LookupUsteer => self.usteer = found(result, self.usteer),
             Ask::OwnObject { path } => self.handle_own_object(&path, result, now_ms),
             Ask::Subscribe { id } => self.handle_subscribed(id, result.err(), now_ms),
             Ask::Status { id } => self.handle_status(id, result, now_ms),
@@ -326,6 +341,7 @@ impl Collector {
                 };
                 self.update_hosts(hints);
             }
+            Ask::Usteer => self.handle_usteer(result),
             Ask::Beacon { request, mac } => {
                 let result = result.map(|_| ()).map_err(|failure| format!("hostapd: {failure}"));
                 self.observations.push_back(Observation::BeaconAnswer { request, mac, result });
@@ -366,6 +382,7 @@ impl Collector {
         [
             ("hostapd", hostapd),
             ("iwinfo", self.iwinfo_works && self.iwinfo.is_some()),
+            ("usteer", self.usteer_works && self.usteer.is_some()),
             ("leases", !self.hosts.is_empty()),
         ]
         .into_iter()

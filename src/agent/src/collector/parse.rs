@@ -5,7 +5,7 @@ use whichroom_ubus::blobmsg::{Elements, Value};
 use whichroom_wire::{Change, Host, Mac};
 
 /// Stations of one answer that are read.
-const STATIONS_MAX: usize = 1024;
+pub(super) const STATIONS_MAX: usize = 1024;
 /// Bytes of a name that are kept: SSIDs have 32, host names 255.
 const NAME_MAX: usize = 255;
 
@@ -100,12 +100,12 @@ fn mac(value: Value<'_>) -> Option<Mac> {
     mac_bytes(value.bytes()?)
 }
 
-fn mac_bytes(bytes: &[u8]) -> Option<Mac> {
+pub(super) fn mac_bytes(bytes: &[u8]) -> Option<Mac> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }
 
 /// A signal a receiver can have measured; drivers say 0 for "unknown".
-fn dbm(value: Value<'_>) -> Option<i8> {
+pub(super) fn dbm(value: Value<'_>) -> Option<i8> {
     i8::try_from(value.signed()?).ok().filter(|dbm| (-120..0).contains(dbm))
 }
 

@@ -73,6 +73,7 @@ impl Collector {
         }
         self.ask_iwinfo(now_ms);
         self.ask_hosts(now_ms);
+        self.ask_usteer(now_ms);
     }
 
     /// One question at a time, the one that waited longest first.

@@ -42,6 +42,8 @@ impl Core {
             }
         }
         self.tracked.clone_from(&tracked);
+        // How old what was heard of the new ones is, nobody knows.
+        self.heard = None;
         self.effects.push_back(Effect::Track(tracked));
     }
 
