@@ -13,6 +13,9 @@ const WEAK_DBM: i8 = -75;
 /// By how much the recent signal lies below the longer one when it falls, in sixteenths of a dB.
 const FALLING: i16 = 4 * 16;
 
+/// Counters in a message are from the agent's last poll, so much older than the message at most.
+const POLLED_MS: u64 = 10_000;
+
 /// A station on a BSS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Association {
@@ -157,7 +160,8 @@ impl Claim {
         // Both are compared: either may be missing from one message and present in the next.
         let packets = moved(&mut self.rx_packets, reading.rx_packets);
         let bytes = moved(&mut self.rx_bytes, reading.rx_bytes);
-        let after = self.read_at.replace(at).unwrap_or(at);
+        // What the message before showed may be as old as a poll: frames since then are in this one, too.
+        let after = self.read_at.replace(at).unwrap_or(at).before(POLLED_MS);
         if !packets && !bytes {
             // A frozen signal is no evidence, but the first one is better than none.
             if let (None, Some(dbm)) = (self.signal.last_dbm, reading.signal_dbm) {
@@ -277,12 +281,12 @@ mod tests {
     #[test]
     fn counters_that_move_or_wrap_are_heard() {
         let mut claim = claim();
-        let at = Moment::from_ms;
+        let at = |s: i64| Moment::from_ms(s * 1000);
         assert!(!claim.read(&packets(u64::from(u32::MAX)), at(0)));
-        assert!(!claim.read(&packets(u64::from(u32::MAX)), at(1)));
-        assert!(claim.read(&packets(3), at(2)));
-        assert!(!claim.read(&packets(0), at(3)), "a reset is no reception");
-        assert_eq!(claim.heard, Some((at(1), at(2))));
+        assert!(!claim.read(&packets(u64::from(u32::MAX)), at(30)));
+        assert!(claim.read(&packets(3), at(60)));
+        assert!(!claim.read(&packets(0), at(90)), "a reset is no reception");
+        assert_eq!(claim.heard, Some((at(20), at(60))), "what came before was read at a poll before it");
     }
 
     #[test]

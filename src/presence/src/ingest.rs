@@ -317,9 +317,10 @@ impl Engine {
         let (mark, table_at) = (ap.mark, ap.table_at());
         let memory = &mut self.devices[device.0 as usize].memory;
         let before = memory.association;
-        // A newer table that does not list the station knows better than an event that was kept for a while.
+        // A much newer table that does not list the station knows better than an event that was kept for a while. One
+        // sent in the same moment does not: what it shows may be as old as the agent's last poll.
         let is_listed = || memory.claim(association).is_some_and(|claim| claim.mark.table == mark.table);
-        if table_at.is_some_and(|table| table > at) && !is_listed() {
+        if table_at.is_some_and(|table| table > at.after(TABLE_LAG_MS)) && !is_listed() {
             return;
         }
         if let Change::BeaconReport { heard, rcpi_dbm } = change {

@@ -903,3 +903,33 @@ fn an_explanation_shows_the_moment() {
     assert!(device.sections.iter().any(|section| section.title == "Claims"), "{device}");
     assert!(house.engine.explain(&id("nobody"), house.now()).is_none());
 }
+
+#[test]
+fn a_table_older_than_it_seems() {
+    // What a table shows is from the agent's last poll. On a roam, the garden's table of the same second lists what
+    // was before it, and counts the phone's farewell to the garden later.
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -58);
+    house.pass(MINUTE);
+    house.doze("garden", ANN);
+    house.pass(MINUTE);
+    let bytes = house.table_bytes("bedroom");
+    house.now_ms += 600;
+    house.publish("ap/bedroom/stations", &bytes, false);
+    house.send_table("garden");
+    house.list("bedroom", 0, ANN, -46, false);
+    let bssid = bss("bedroom", 0);
+    house.send_event("bedroom", ANN, bssid, Change::Assoc { signal_dbm: Some(-46) }, 300);
+    house.send_event("bedroom", ANN, bssid, Change::Authorized { auth_alg: None }, 200);
+    house.send_table("bedroom");
+    house.now_ms += 700;
+    house.phone("garden", ANN).station.rx_packets = Some(1_000_000);
+    house.signal("garden", ANN, -82);
+    house.send_table("garden");
+    house.now_ms += 700;
+    house.disconnect("garden", ANN, Change::Disassoc);
+    house.pass(10 * MINUTE);
+    house.assert_never_away();
+    assert_eq!(house.view().devices[0].ap, Some(id("bedroom")));
+    assert_eq!(house.view().devices[0].state, DeviceState::Present);
+}
