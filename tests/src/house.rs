@@ -315,16 +315,22 @@ impl House {
         wait(what, || Some(self.page_state()).filter(&wished))
     }
 
-    /// Body of a GET from the page.
-    pub fn page_get(&mut self, path: &str) -> String {
+    /// Address of the page, with `http://`.
+    pub fn page_address(&mut self) -> String {
         let Some(aggregator) = &mut self.aggregator else { panic!("no aggregator runs") };
         aggregator.wait_log("page http://");
         let log = aggregator.log();
         // The last one: an aggregator that was restarted has a new port.
         let address = log.rsplit_once("page http://").and_then(|(_, rest)| rest.split('/').next());
         let Some(address) = address else { panic!("no page in {log}") };
-        let response =
-            get(address, path).unwrap_or_else(|error| panic!("GET http://{address}{path}: {error}"));
+        format!("http://{address}")
+    }
+
+    /// Body of a GET from the page.
+    pub fn page_get(&mut self, path: &str) -> String {
+        let page = self.page_address();
+        let address = page.trim_start_matches("http://");
+        let response = get(address, path).unwrap_or_else(|error| panic!("GET {page}{path}: {error}"));
         let Some((head, body)) = response.split_once("\r\n\r\n") else { panic!("no HTTP: {response}") };
         assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
         body.to_owned()

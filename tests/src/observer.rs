@@ -143,6 +143,13 @@ impl Observer {
         self.wait_for(topic, |seen| seen.last.get(topic).map(Arrived::json).filter(&wished))
     }
 
+    /// Waits until the last of a topic is this text.
+    pub fn wait_for_text(&self, topic: &str, text: &str) {
+        self.wait_for(topic, |seen| {
+            seen.last.get(topic).filter(|arrived| arrived.payload == text.as_bytes()).map(|_| ())
+        });
+    }
+
     /// Waits for a message since the mark.
     pub fn wait_since(&self, mark: Mark, what: &str, wished: impl Fn(&Arrived) -> bool) -> Arrived {
         self.wait_for(what, |seen| seen.history[mark.0..].iter().find(|arrived| wished(arrived)).cloned())

@@ -5,12 +5,13 @@
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use whichroom_presence::calibration::Samples;
+use whichroom_presence::calibration::{CalibrateError, Samples};
 use whichroom_presence::output::Effect;
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Engine, Moment, Snapshot};
 use whichroom_wire::{Id, Topic};
 
+use crate::calibrate::{Calibration, Calibrations};
 use crate::clock::Clock;
 use crate::command::{Answer, Command, Outcome, Refusal};
 use crate::record::line;
@@ -132,7 +133,32 @@ impl Decider {
     fn carry_out(&mut self, command: &Command, now: Moment) -> Outcome {
         match command {
             Command::Explain { id } => self.explain(id, now),
+            Command::Calibrate { device, room } => self.calibrate(device, room, now),
+            Command::Samples {} => Ok(self.calibrations(now)),
+            Command::ForgetSample { id } => {
+                if !self.engine.forget_sample(*id, now) {
+                    return Err(Refusal::Unknown(format!("there is no sample {id}")));
+                }
+                Ok(self.calibrations(now))
+            }
         }
+    }
+
+    fn calibrate(&mut self, device: &Id, room: &Id, now: Moment) -> Outcome {
+        let taken = self.clock.rfc3339(now);
+        let device = self.engine.calibrate(device, room, taken, now).map_err(|error| {
+            let is_unknown =
+                matches!(error, CalibrateError::UnknownDevice { .. } | CalibrateError::UnknownRoom { .. });
+            let text = error.to_string();
+            if is_unknown { Refusal::Unknown(text) } else { Refusal::Impossible(text) }
+        })?;
+        let begun = self.engine.calibrations().into_iter().find(|view| view.device == device);
+        let begun = begun.ok_or_else(|| Refusal::Impossible("it ended at once".to_owned()))?;
+        Ok(Answer::Calibration(Calibration::of(begun, now)))
+    }
+
+    fn calibrations(&self, now: Moment) -> Answer {
+        Answer::Calibrations(Calibrations::of(&self.engine, now))
     }
 
     fn explain(&self, id: &Id, now: Moment) -> Outcome {

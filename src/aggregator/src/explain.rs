@@ -80,12 +80,15 @@ fn of_recording(file: &Path, at: Option<&str>, command: &Command) -> Result<Expl
     say_end(file, &end, &clock.date_and_time(player.now()));
     match player.ask(command) {
         Ok(Answer::Explanation(explanation)) => Ok(explanation),
+        Ok(Answer::Calibration(_) | Answer::Calibrations(_)) => {
+            Err(Failure::run("the answer is of another command"))
+        }
         Err(refusal) => Err(Failure::usage(refusal.to_string())),
     }
 }
 
 /// The id that is meant: written as it is, or as the name it was made from.
-fn id_of(name: &str) -> Result<Id, Failure> {
+pub fn id_of(name: &str) -> Result<Id, Failure> {
     let id = name.parse().ok().or_else(|| Id::from_name(name));
     id.ok_or_else(|| Failure::usage(format!("\"{name}\" is neither an id nor a name that gives one")))
 }

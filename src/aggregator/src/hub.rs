@@ -90,12 +90,14 @@ pub struct Hub {
     effects: VecDeque<Effect>,
     refused: Option<String>,
     dirty: bool,
-    samples_dirty: bool,
+    /// Of the samples that were taken last.
+    samples_revision: u64,
 }
 
 impl Hub {
     pub fn new(options: Options, now: Moment) -> Hub {
         let decider = Decider::new(options.setup, options.samples, options.snapshot, options.clock, now);
+        let samples_revision = decider.engine().samples_revision();
         Hub {
             root: Root::new(&options.site),
             site: options.site,
@@ -112,7 +114,7 @@ impl Hub {
             effects: VecDeque::new(),
             refused: None,
             dirty: true,
-            samples_dirty: false,
+            samples_revision,
         }
     }
 
@@ -258,7 +260,9 @@ impl Hub {
 
     /// The samples, if they changed since the last call: for their file.
     pub fn take_changed_samples(&mut self) -> Option<&Samples> {
-        std::mem::take(&mut self.samples_dirty).then(|| self.decider.engine().samples())
+        let engine = self.decider.engine();
+        let before = std::mem::replace(&mut self.samples_revision, engine.samples_revision());
+        (before != self.samples_revision).then(|| engine.samples())
     }
 
     /// For the state file.
@@ -431,7 +435,6 @@ impl Hub {
         for effect in effects {
             let message = topics::publish(&effect, clock, &self.root);
             self.dirty |= message.is_some();
-            self.samples_dirty |= matches!(effect, Effect::Calibrated(_));
             if self.phase == Phase::Active {
                 self.enqueue(message);
             }

@@ -3,6 +3,7 @@
 //! `whichroom run` is the server, `init` writes its configuration, `check` judges one, `demo` runs everything
 //! against a simulated home, and `score` measures decisions against the truth.
 
+mod calibrate;
 mod clock;
 mod command;
 mod config;
@@ -36,6 +37,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom run     the real thing
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
+  whichroom calibrate says in which room a device is now, and keeps what is heard of it there
   whichroom score   how well rooms are told, on recorded traces
   whichroom record  writes down everything the access points say
   whichroom replay  what was recorded, decided once more
@@ -101,6 +103,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("run") => run::main(args),
                 Some("check") => run::check(args),
                 Some("explain") => explain::main(args),
+                Some("calibrate") => calibrate::main(args),
                 Some("score") => score::main(args),
                 Some("record") => record::main(args),
                 Some("replay") => replay::main(args),

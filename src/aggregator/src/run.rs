@@ -333,3 +333,23 @@ fn broker_user(user: &EmbeddedUser, site: &Id) -> User {
         subscribe,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use whichroom_mqtt::Secret;
+
+    use super::*;
+
+    #[test]
+    fn an_access_points_user_may_write_its_own_topics_only() {
+        let user = |name: &str, ap: Option<&str>| EmbeddedUser {
+            name: name.to_owned(),
+            password: Secret::new("x"),
+            ap: ap.and_then(|ap| ap.parse().ok()),
+        };
+        let site: Id = "home".parse().unwrap();
+        let access_point = broker_user(&user("ap-hall", Some("hall")), &site);
+        assert_eq!(access_point.publish, ["whichroom/home/ap/hall/#"], "not calibrate");
+        assert_eq!(broker_user(&user("homeassistant", None), &site).publish, ["#"], "calibrate too");
+    }
+}

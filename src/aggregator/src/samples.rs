@@ -60,9 +60,14 @@ impl SampleFile {
 
     /// Replaces the file.
     pub fn save(&self, samples: &Samples) -> io::Result<()> {
-        let saved = Saved { version: VERSION, next_id: samples.next_id(), samples: samples.list().to_vec() };
-        replace(&self.path, &serde_json::to_vec_pretty(&saved)?)
+        let text = contents(samples.next_id(), samples.list().to_vec())?;
+        replace(&self.path, text.as_bytes())
     }
+}
+
+/// What the file holds of these.
+pub fn contents(next_id: u32, samples: Vec<Sample>) -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&Saved { version: VERSION, next_id, samples })
 }
 
 /// The version alone, of a file whose other contents may be of another release.

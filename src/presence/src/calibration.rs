@@ -228,12 +228,18 @@ impl Engine {
 
     /// Everything that depends on samples is built anew.
     pub(crate) fn samples_changed(&mut self, now: Moment) {
+        self.samples_revision += 1;
         self.flush(now);
     }
 
     /// The samples of calibrations, oldest first.
     pub fn samples(&self) -> &Samples {
         &self.samples
+    }
+
+    /// Counts the changes of the samples: what was saved at another count is outdated.
+    pub fn samples_revision(&self) -> u64 {
+        self.samples_revision
     }
 
     /// Forgets a sample; false if there is none of this id.

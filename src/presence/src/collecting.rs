@@ -11,7 +11,7 @@ use crate::calibration::{CalibrateError, NotCalibrated, Sample, SampleReading};
 use crate::device::{State, Told};
 use crate::engine::{Engine, device_index};
 use crate::hearing::{How, Level};
-use crate::output::{CalibratingView, Effect, Heard};
+use crate::output::{CalibrationView, Effect, Heard, Stage};
 use crate::timers::{DeviceIndex, Timer};
 
 /// What was heard so long before it was said counts too.
@@ -28,6 +28,14 @@ pub(crate) struct Collecting {
     taken: String,
     from: Moment,
     until: Moment,
+}
+
+/// A calibration that is over.
+#[derive(Debug, Clone)]
+pub(crate) struct Calibrated {
+    /// Position among the rooms.
+    room: usize,
+    outcome: Result<u32, CalibrateError>,
 }
 
 /// Levels of one AP, added up.
@@ -68,20 +76,20 @@ impl Engine {
     /// Somebody says that a device, or a person's device that moves with them, is in a room now. Its room is that
     /// from now on, and what is heard of it in the last ten and the next thirty seconds becomes a sample:
     /// [`Effect::Calibrated`], or [`Effect::NotCalibrated`] if that gave nothing. Of a person and a device of one id
-    /// the person is meant. `taken` is the time for people, RFC 3339.
+    /// the person is meant. `taken` is the time for people, RFC 3339. Returns which device listens.
     pub fn calibrate(
         &mut self,
         device_or_person: &Id,
         room: &Id,
         taken: String,
         now: Moment,
-    ) -> Result<(), CalibrateError> {
-        let device = self.subject(device_or_person, now)?;
+    ) -> Result<Id, CalibrateError> {
         let position = self.rooms.iter().position(|known| known.id == *room);
         let room = position.ok_or_else(|| CalibrateError::UnknownRoom {
             asked: room.clone(),
             known: self.rooms.iter().map(|room| room.id.clone()).collect(),
         })?;
+        let device = self.subject(device_or_person, now)?;
         let known = &self.devices[device.0 as usize];
         if let Some(person) = known.person.filter(|_| self.is_home_only(known)) {
             return Err(CalibrateError::HomeOnly { name: self.people[person].name.clone() });
@@ -105,7 +113,7 @@ impl Engine {
         self.consider_asking(device, now);
         self.touched.device(device);
         self.flush(now);
-        Ok(())
+        Ok(self.devices[device.0 as usize].id.clone())
     }
 
     /// As [`Engine::calibrate`], as it came over MQTT. What is wrong with it is said by [`Effect::NotCalibrated`], or
@@ -158,9 +166,11 @@ impl Engine {
             self.not_calibrated(device, collecting.room, CalibrateError::NotHeard { name });
         } else {
             let dropped = self.samples.add(sample);
-            let kept = self.samples.list().last().cloned();
             self.effects.extend(dropped.into_iter().map(Effect::Forgotten));
-            self.effects.extend(kept.map(Effect::Calibrated));
+            if let Some(kept) = self.samples.list().last().cloned() {
+                self.calibrated.insert(device, Calibrated { room: collecting.room, outcome: Ok(kept.id) });
+                self.effects.push_back(Effect::Calibrated(kept));
+            }
             self.samples_changed(now);
         }
         // From here on the evidence decides again.
@@ -198,6 +208,7 @@ impl Engine {
     }
 
     fn not_calibrated(&mut self, device: DeviceIndex, room: usize, error: CalibrateError) {
+        self.calibrated.insert(device, Calibrated { room, outcome: Err(error.clone()) });
         self.effects.push_back(Effect::NotCalibrated(NotCalibrated {
             device: self.devices[device.0 as usize].id.clone(),
             room: self.rooms[room].id.clone(),
@@ -216,14 +227,25 @@ impl Engine {
         }
     }
 
-    /// The calibrations that listen, for the page.
-    pub(crate) fn calibrating_view(&self) -> Vec<CalibratingView> {
-        let view = |(device, collecting): (&DeviceIndex, &Collecting)| CalibratingView {
+    /// The last calibration of each device, for people.
+    pub fn calibrations(&self) -> Vec<CalibrationView> {
+        let view = |device: &DeviceIndex, room: usize, stage| CalibrationView {
             device: self.devices[device.0 as usize].id.clone(),
-            room: self.rooms[collecting.room].id.clone(),
-            until: collecting.until,
+            room: self.rooms[room].id.clone(),
+            stage,
         };
-        self.calibrating.iter().map(view).collect()
+        let listening = self.calibrating.iter().map(|(device, collecting)| {
+            view(device, collecting.room, Stage::Listening { until: collecting.until })
+        });
+        let over = self.calibrated.iter().filter(|(device, _)| !self.calibrating.contains_key(device));
+        let over = over.map(|(device, calibrated)| {
+            let stage = match &calibrated.outcome {
+                Ok(sample) => Stage::Done { sample: *sample },
+                Err(error) => Stage::Failed(error.clone()),
+            };
+            view(device, calibrated.room, stage)
+        });
+        listening.chain(over).collect()
     }
 
     /// How often all devices were heard by several APs.

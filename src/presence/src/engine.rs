@@ -11,7 +11,7 @@ use whichroom_wire::{Id, Mac};
 use crate::Moment;
 use crate::access_point::{AccessPoint, ApState};
 use crate::calibration::Samples;
-use crate::collecting::Collecting;
+use crate::collecting::{Calibrated, Collecting};
 use crate::device::{Device, Memory};
 use crate::house::House;
 use crate::output::{Effect, Problem};
@@ -52,8 +52,11 @@ pub struct Engine {
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) touched: Touched,
     pub(crate) samples: Samples,
+    pub(crate) samples_revision: u64,
     /// Calibrations that listen.
     pub(crate) calibrating: BTreeMap<DeviceIndex, Collecting>,
+    /// What became of the last one of a device.
+    pub(crate) calibrated: BTreeMap<DeviceIndex, Calibrated>,
     /// Requests to agents so far: they are numbered.
     pub(crate) requests: u64,
 }
@@ -105,7 +108,9 @@ impl Engine {
             effects: VecDeque::new(),
             touched: Touched::default(),
             samples: Samples::default(),
+            samples_revision: 0,
             calibrating: BTreeMap::new(),
+            calibrated: BTreeMap::new(),
             requests: 0,
         };
         for ap in access_points {
@@ -225,6 +230,7 @@ impl Engine {
         next.problems = old.problems;
         next.broker_problem = old.broker_problem;
         next.samples = old.samples;
+        next.samples_revision = old.samples_revision;
         next.requests = old.requests;
         next.house.carry(&old.house);
         let mut ap_now: Vec<Option<ApIndex>> = Vec::new();

@@ -8,7 +8,7 @@ use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
 use whichroom_wire::{Host, Id, Mac, Radio, Request};
 
 use crate::Moment;
-use crate::calibration::{NotCalibrated, Sample};
+use crate::calibration::{CalibrateError, NotCalibrated, Sample};
 
 /// Something for the shell to do. Each carries the whole new state of its thing, never a part.
 #[derive(Debug, Clone, PartialEq)]
@@ -247,15 +247,32 @@ impl Heard {
     }
 }
 
-/// A calibration that listens.
+/// The last calibration of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CalibratingView {
+pub struct CalibrationView {
     /// The device.
     pub device: Id,
     /// The room it was told to be in.
     pub room: Id,
-    /// When it is done.
-    pub until: Moment,
+    /// How far it is.
+    pub stage: Stage,
+}
+
+/// How far a calibration is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stage {
+    /// It listens.
+    Listening {
+        /// Until then.
+        until: Moment,
+    },
+    /// It gave a sample.
+    Done {
+        /// Its id.
+        sample: u32,
+    },
+    /// It gave nothing.
+    Failed(CalibrateError),
 }
 
 /// An access point, for the page.
@@ -333,6 +350,6 @@ pub struct View {
     pub problems: Vec<Problem>,
     /// How often devices were heard by several access points, all together.
     pub heard: Heard,
-    /// Calibrations that listen.
-    pub calibrating: Vec<CalibratingView>,
+    /// The last calibration of each device since the start, or the last change of the setup.
+    pub calibrations: Vec<CalibrationView>,
 }

@@ -130,7 +130,7 @@ impl Engine {
             unknown: self.unknown(),
             problems: self.problems.iter().cloned().collect(),
             heard: self.heard(),
-            calibrating: self.calibrating_view(),
+            calibrations: self.calibrations(),
         }
     }
 

@@ -14,6 +14,8 @@ use serde_json::Value;
 use whichroom_presence::Explanation;
 use whichroom_wire::Id;
 
+use crate::calibrate::{Calibration, Calibrations};
+
 /// Longest body of a command, in bytes.
 pub const BODY_MAX: usize = 64 << 10;
 
@@ -26,6 +28,20 @@ pub enum Command {
         /// Of the person or device.
         id: Id,
     },
+    /// A device is in a room now: listen to it.
+    Calibrate {
+        /// Of the device or person.
+        device: Id,
+        /// Of the room.
+        room: Id,
+    },
+    /// The calibrations, and the samples they gave.
+    Samples {},
+    /// Forget a sample.
+    ForgetSample {
+        /// Of the sample.
+        id: u32,
+    },
 }
 
 /// What came of a command that was carried out.
@@ -34,6 +50,10 @@ pub enum Command {
 pub enum Answer {
     /// Of [`Command::Explain`].
     Explanation(Explanation),
+    /// Of [`Command::Calibrate`]: how far it is.
+    Calibration(Calibration),
+    /// Of [`Command::Samples`] and [`Command::ForgetSample`].
+    Calibrations(Calibrations),
 }
 
 /// What came of a command.
@@ -46,6 +66,8 @@ pub enum Refusal {
     Malformed(String),
     /// There is no such command, person, device, room or access point.
     Unknown(String),
+    /// Not as things are now.
+    Impossible(String),
 }
 
 impl Command {
@@ -87,7 +109,8 @@ impl Command {
     /// Whether anything is other than before once it is carried out.
     pub fn changes(&self) -> bool {
         match self {
-            Command::Explain { .. } => false,
+            Command::Explain { .. } | Command::Samples {} => false,
+            Command::Calibrate { .. } | Command::ForgetSample { .. } => true,
         }
     }
 }
@@ -95,7 +118,9 @@ impl Command {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Refusal::Malformed(text) | Refusal::Unknown(text) => f.write_str(text),
+            Refusal::Malformed(text) | Refusal::Unknown(text) | Refusal::Impossible(text) => {
+                f.write_str(text)
+            }
         }
     }
 }
@@ -119,7 +144,12 @@ mod tests {
 
     /// One of every kind.
     fn commands() -> Vec<Command> {
-        vec![Command::Explain { id: id("anna") }]
+        vec![
+            Command::Explain { id: id("anna") },
+            Command::Calibrate { device: id("anna"), room: id("kitchen") },
+            Command::Samples {},
+            Command::ForgetSample { id: 7 },
+        ]
     }
 
     #[test]

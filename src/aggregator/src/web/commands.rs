@@ -93,6 +93,7 @@ fn answer(outcome: &Outcome) -> Response {
         Ok(answer) => json(StatusCode::OK, serde_json::to_string(answer).unwrap_or_default()),
         Err(refusal @ Refusal::Malformed(_)) => error(StatusCode::BAD_REQUEST, &refusal.to_string()),
         Err(refusal @ Refusal::Unknown(_)) => error(StatusCode::NOT_FOUND, &refusal.to_string()),
+        Err(refusal @ Refusal::Impossible(_)) => error(StatusCode::CONFLICT, &refusal.to_string()),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use whichroom_presence::Moment;
 use whichroom_presence::output::{
-    AccessPointView, CalibratingView, DeviceView, Heard, Home, HouseView, Link, PersonView, Problem, Reason,
-    RoomView, UnknownView, View,
+    AccessPointView, CalibrationView, DeviceView, Heard, Home, HouseView, Link, PersonView, Problem, Reason,
+    RoomView, Stage, UnknownView, View,
 };
 use whichroom_wire::aggregator::{DeviceState, HouseState};
 use whichroom_wire::{Host, Id, Radio};
@@ -187,10 +187,10 @@ pub fn view() -> View {
             text: "offline for 12 min: Zoë is held where she was. Check its power and its network".into(),
         }],
         heard: Heard { minutes: 200, by_several: 68 },
-        calibrating: vec![CalibratingView {
+        calibrations: vec![CalibrationView {
             device: id("anna-phone"),
             room: id("kitchen"),
-            until: Moment::from_ms(20_000),
+            stage: Stage::Listening { until: Moment::from_ms(20_000) },
         }],
     }
 }

@@ -25,6 +25,12 @@ fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
         Ask::Command(Command::Explain { id }, reply) => {
             let _ = reply.send(Err(Refusal::unknown_id("person or device", &id, [])));
         }
+        Ask::Command(
+            Command::Calibrate { .. } | Command::ForgetSample { .. } | Command::Samples {},
+            reply,
+        ) => {
+            let _ = reply.send(Err(Refusal::Impossible("nobody is connected".to_owned())));
+        }
     };
     let desk = Desk { state: receiver, ask: Arc::new(ask) };
     let server = start(SocketAddr::from((ip, 0)), allowed, desk).unwrap();
@@ -308,4 +314,26 @@ fn a_large_body_is_refused_before_it_is_kept() {
     assert_eq!(status(&running.post("explain", JSON, &body)), "413");
     let fits = format!(r#"{{"id":"nobody"}}{}"#, " ".repeat(BODY_MAX - 100));
     assert_eq!(status(&running.post("explain", JSON, &fits)), "404");
+}
+
+#[test]
+fn a_page_open_to_the_network_takes_no_command_that_changes_anything() {
+    let body = r#"{"device":"anna","room":"kitchen"}"#;
+    let loopback = running(&[]);
+    let answer = loopback.post("calibrate", JSON, body);
+    assert_eq!(status(&answer), "409");
+    assert!(answer.contains(r#"{"error":"nobody is connected"}"#), "{answer}");
+    let open = running_on(Ipv4Addr::UNSPECIFIED, &[]);
+    let post = |name: &str, body: &str| {
+        let port = open.server.address().port();
+        open.answer(&format!(
+            "POST /api/{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}{JSON}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            body.len()
+        ))
+    };
+    let answer = post("calibrate", body);
+    assert_eq!(status(&answer), "403");
+    assert!(answer.contains("set [web] listen to a loopback address"), "{answer}");
+    assert_eq!(status(&post("forget-sample", r#"{"id":1}"#)), "403");
+    assert_eq!(status(&post("samples", "")), "409", "it changes nothing");
 }
