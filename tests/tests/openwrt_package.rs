@@ -81,9 +81,58 @@ fn the_sdk_is_told_what_the_package_is() {
         "DEPENDS=@(aarch64||arm||mips||mipsel||x86_64)".to_owned(),
         "USERID=whichroom:whichroom".to_owned(),
         "conffiles=/etc/config/whichroom".to_owned(),
+        "DEFAULT_VARIANT=1".to_owned(),
+        "CONFLICTS=whichroom-agent-tls".to_owned(),
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");
     }
+}
+
+/// How the SDK builds the package with TLS: as a variant, in a folder of its own.
+const TLS: [(&str, &str); 2] = [("PACKAGE", "whichroom-agent-tls"), ("BUILD_VARIANT", "tls")];
+
+#[test]
+fn the_sdk_is_told_of_the_package_with_tls() {
+    let shown = make(&Directory::new(), "show", &TLS);
+    for line in [
+        "TITLE=WhichRoom agent with TLS",
+        "DEPENDS=@(aarch64||arm||mips||mipsel||x86_64)",
+        "USERID=whichroom:whichroom",
+        "conffiles=/etc/config/whichroom",
+        "VARIANT=tls",
+        "DEFAULT_VARIANT=",
+        "PROVIDES=whichroom-agent",
+        // The other names it: both would be a circle.
+        "CONFLICTS=",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");
+    }
+
+    let sdk = Directory::new();
+    let asked = compile_asks(&sdk, &TLS);
+    let build = sdk.join(&format!("whichroom-agent-tls/whichroom-agent-{}", version()));
+    let expected = format!(
+        "mipsel-unknown-linux-musl install --profile router --features tls --root {0}/ipkg-install --path {0}/src/agent --locked",
+        build.display()
+    );
+    assert_eq!(asked, expected);
+
+    let binary = build.join("ipkg-install/bin/whichroom-agent");
+    fs::create_dir_all(binary.parent().unwrap()).unwrap();
+    fs::write(&binary, "the agent with TLS").unwrap();
+    let root = sdk.join("root");
+    make(&sdk, "install", &[&TLS[..], &[("DESTINATION", &root.display().to_string())]].concat());
+    let installed = files(&root);
+    assert_eq!(installed["usr/bin/whichroom-agent"].0, b"the agent with TLS");
+    assert_eq!(installed.len(), files(&project().join("files/ap")).len() + 1, "{:?}", installed.keys());
+}
+
+/// What cargo is asked for, by a stand-in that writes it down.
+fn compile_asks(sdk: &Directory, variables: &[(&str, &str)]) -> String {
+    fs::create_dir_all(sdk.join("bin")).unwrap();
+    let cargo = sdk.write("bin/cargo", "#!/bin/sh\necho \"$CARGO_BUILD_TARGET\" \"$@\"\n");
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    make(sdk, "compile", variables).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -115,16 +164,13 @@ fn the_sdk_installs_the_same_files_for_those_they_are_for() {
 #[test]
 fn the_sdk_compiles_the_agent_alone_with_its_own_profile() {
     let sdk = Directory::new();
-    fs::create_dir_all(sdk.join("bin")).unwrap();
-    let cargo = sdk.write("bin/cargo", "#!/bin/sh\necho \"$CARGO_BUILD_TARGET\" \"$@\"\n");
-    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
-    let asked = make(&sdk, "compile", &[]);
+    let asked = compile_asks(&sdk, &[]);
     let build = sdk.join(&format!("whichroom-agent-{}", version()));
     let expected = format!(
         "mipsel-unknown-linux-musl install --profile router --root {0}/ipkg-install --path {0}/src/agent --locked",
         build.display()
     );
-    assert_eq!(asked.split_whitespace().collect::<Vec<_>>().join(" "), expected);
+    assert_eq!(asked, expected);
 
     // What was copied is a workspace that cargo can read, and every crate of it is there.
     let mut metadata = Command::new(env!("CARGO"));
