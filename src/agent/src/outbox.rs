@@ -3,8 +3,6 @@
 //!
 //! Nothing that was handed over is lost with a connection: what the broker did not acknowledge waits again.
 
-use std::collections::VecDeque;
-
 use whichroom_wire::{Change, Event, EventWhat};
 
 /// Events that are kept; signals and probes go first, the oldest first.
@@ -59,7 +57,7 @@ pub(crate) struct Outbox {
     table_sent: bool,
     wanted: [bool; 5],
     in_flight: [bool; 5],
-    queue: VecDeque<Kept>,
+    queue: Vec<Kept>,
     events_in_flight: Vec<Kept>,
     retry_at_ms: Option<u64>,
     dropped: u32,
@@ -86,9 +84,8 @@ impl Outbox {
     }
 
     fn return_events(&mut self) {
-        for kept in std::mem::take(&mut self.events_in_flight).into_iter().rev() {
-            self.queue.push_front(kept);
-        }
+        self.events_in_flight.append(&mut self.queue);
+        std::mem::swap(&mut self.queue, &mut self.events_in_flight);
         self.bound();
     }
 
@@ -104,7 +101,7 @@ impl Outbox {
         if !self.connected && kept.is_minor() {
             return;
         }
-        self.queue.push_back(kept);
+        self.queue.push(kept);
         self.bound();
     }
 

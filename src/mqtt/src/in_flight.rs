@@ -7,12 +7,13 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct InFlight<T> {
     handed_over: VecDeque<T>,
-    sent: VecDeque<(u16, T)>,
+    /// A handful: what is searched for is mostly the first.
+    sent: Vec<(u16, T)>,
 }
 
 impl<T> InFlight<T> {
     pub(crate) fn new() -> InFlight<T> {
-        InFlight { handed_over: VecDeque::new(), sent: VecDeque::new() }
+        InFlight { handed_over: VecDeque::new(), sent: Vec::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -32,7 +33,7 @@ impl<T> InFlight<T> {
     /// The library wrote the oldest request that it had not written, with this packet id.
     pub(crate) fn sent(&mut self, packet_id: u16) {
         if let Some(request) = self.handed_over.pop_front() {
-            self.sent.push_back((packet_id, request));
+            self.sent.push((packet_id, request));
         }
     }
 
@@ -40,7 +41,7 @@ impl<T> InFlight<T> {
     /// answer, but brokers may answer in any order.
     pub(crate) fn answered(&mut self, packet_id: u16) -> Option<T> {
         let at = self.sent.iter().position(|(sent, _)| *sent == packet_id)?;
-        self.sent.remove(at).map(|(_, request)| request)
+        Some(self.sent.remove(at).1)
     }
 }
 

@@ -1,10 +1,9 @@
 //! Tar archives in gzip, as opkg's packages are made of: written the same way each time, read within bounds.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use flate2::{Compression, GzBuilder};
 use tar::{Archive, Builder, EntryType, Header};
 
 use crate::Problem;
@@ -13,16 +12,6 @@ use crate::tree::{ENTRIES_MAX, Kind, Node, PATH_MAX, Tree};
 
 /// Longest path the tar header holds, in bytes, with the `./` before and the `/` behind.
 const TAR_PATH_MAX: usize = 100;
-
-/// The system gzip says it ran on: Unix, as gzip itself writes.
-const GZIP_UNIX: u8 = 3;
-
-/// Compresses without name and time.
-pub fn gzip(bytes: &[u8]) -> Result<Vec<u8>, Problem> {
-    let mut encoder =
-        GzBuilder::new().mtime(0).operating_system(GZIP_UNIX).write(Vec::new(), Compression::best());
-    encoder.write_all(bytes).and_then(|()| encoder.finish()).map_err(|error| Problem::new(error.to_string()))
-}
 
 /// Decompresses, never beyond [`UNPACKED_MAX`].
 pub fn gunzip(bytes: &[u8]) -> Result<Vec<u8>, Problem> {

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::adb::container::Wrapping;
 use crate::apk_index::{self, IndexEntry};
 use crate::control::{CONTROL_MAX, Control};
-use crate::{Hex, Problem, apk_sign, archive, ipk, usign};
+use crate::{Hex, Problem, apk_sign, compress, ipk, usign};
 
 /// File of the public key for opkg, at the top of the feed.
 pub const OPKG_KEY: &str = "whichroom-feed.pub";
@@ -60,7 +60,7 @@ pub fn opkg_index(files: &[PackageFile<'_>], key: &usign::PrivateKey) -> Result<
     }
     pad_for_usign(&mut packages);
     let signature = key.sign(packages.as_bytes());
-    Ok(OpkgIndex { compressed: archive::gzip(packages.as_bytes())?, packages, signature })
+    Ok(OpkgIndex { compressed: compress::gzip(packages.as_bytes())?, packages, signature })
 }
 
 /// usign computes a wrong SHA-512 of messages of certain lengths. OpenWrt lengthens its indexes by two line breaks then.
@@ -154,7 +154,7 @@ pub fn apk_lines(url: &str, package: &str) -> String {
 mod tests {
     use super::*;
     use crate::openwrt::tests::package;
-    use crate::{apk, apk_sign, usign};
+    use crate::{apk, apk_sign, archive, usign};
 
     #[test]
     fn an_index_of_opkg_lists_and_signs_its_packages() {

@@ -10,6 +10,7 @@ pub mod apk;
 pub mod apk_index;
 pub mod apk_sign;
 mod archive;
+mod compress;
 pub mod control;
 pub mod elf;
 pub mod feed;

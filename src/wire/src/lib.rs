@@ -1,16 +1,19 @@
 //! The contract between agent and aggregator: topics, messages and their JSON, and nothing else.
 //!
-//! The agent writes with [`encode`], the aggregator reads with [`AgentMessage::decode`], which never panics on
-//! any bytes and drops one bad reading instead of the message it came in. What the aggregator publishes for
-//! Home Assistant and others is in [`aggregator`].
+//! The agent writes with [`encode`], the aggregator reads with `AgentMessage::decode` (the feature `decode`), which
+//! never panics on any bytes and drops one bad reading instead of the message it came in. What the aggregator publishes
+//! for Home Assistant and others is in [`aggregator`].
 
 pub mod aggregator;
+#[cfg(feature = "decode")]
 mod decode;
+mod event;
 mod id;
 mod mac;
 mod message;
 mod topic;
 
+#[cfg(feature = "decode")]
 pub use decode::{AgentMessage, DecodeError, Decoded, Rejected};
 pub use id::{Id, IdError};
 pub use mac::{Mac, MacError};

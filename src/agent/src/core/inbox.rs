@@ -36,7 +36,7 @@ impl Core {
             Err(why) => return log::warn!("tracked: {why}"),
         };
         let mut tracked = Vec::new();
-        for mac in fields.texts("macs").iter().filter_map(|mac| mac.parse().ok()) {
+        for mac in fields.texts("macs").filter_map(|mac| mac.parse().ok()) {
             if let (Err(at), true) = (tracked.binary_search(&mac), tracked.len() < TRACKED_MAX) {
                 tracked.insert(at, mac);
             }
@@ -55,13 +55,13 @@ impl Core {
         let Some(id) = fields.text("id").and_then(|id| id.parse::<Id>().ok()) else {
             return log::warn!("request without an id, which its answer needs: ignored");
         };
-        if fields.text("kind").as_deref() != Some("beacon-report") {
+        if fields.text("kind") != Some("beacon-report") {
             return self.answer(&id, Err("kind is not beacon-report".to_owned()), now_ms);
         }
         let Some(mac) = fields.text("mac").and_then(|mac| mac.parse::<Mac>().ok()) else {
             return self.answer(&id, Err("mac is missing or none".to_owned()), now_ms);
         };
-        let Some(mode) = fields.text("mode").as_deref().and_then(Mode::parse) else {
+        let Some(mode) = fields.text("mode").and_then(Mode::parse) else {
             return self.answer(&id, Err("mode is none of table, passive and active".to_owned()), now_ms);
         };
         match self.table.find(mac, now_ms) {
@@ -82,15 +82,14 @@ impl Core {
     fn handle_own_status(&mut self, payload: &[u8], retained: bool, now_ms: u64) {
         let seen = Fields::read(payload).unwrap_or_default();
         let node = seen.text("node");
-        let online = seen.text("state").as_deref() == Some("online");
-        let ours = node.as_deref() == Some(&self.config.node)
-            && seen.text("boot").as_deref() == Some(&self.config.boot);
+        let online = seen.text("state") == Some("online");
+        let ours = node == Some(&self.config.node) && seen.text("boot") == Some(&self.config.boot);
         let right = ours && online;
         let correcting = !self.outbox.is_done(Slot::Status);
         if right || self.stop_ms.is_some() || (retained && correcting) {
             return;
         }
-        let other = node.filter(|node| online && *node != self.config.node);
+        let other = node.filter(|node| online && **node != self.config.node);
         let gap_ms = if other.is_some() { CONFLICT_GAP_MS } else { CORRECTION_GAP_MS };
         // A conflict found in what is retained is the life before of this name.
         if let Some(other) = other.filter(|_| !retained) {

@@ -4,13 +4,11 @@
 //! A block starts with a word: two bits of kind, 30 bits of size with the word included.
 
 use std::borrow::Cow;
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 
-use flate2::Compression;
 use flate2::read::DeflateDecoder;
-use flate2::write::DeflateEncoder;
 
-use crate::Problem;
+use crate::{Problem, compress};
 
 /// Most bytes of a file after decompression: a package for a router is some hundred kilobytes.
 pub const UNPACKED_MAX: usize = 64 << 20;
@@ -96,8 +94,7 @@ pub fn write(schema: Schema, blocks: &[Block<'_>], wrapping: Wrapping) -> Result
     if wrapping == Wrapping::None {
         return Ok(file);
     }
-    let mut encoder = DeflateEncoder::new(MAGIC_DEFLATE.to_vec(), Compression::best());
-    encoder.write_all(&file).and_then(|()| encoder.finish()).map_err(|error| Problem::new(error.to_string()))
+    compress::deflate(MAGIC_DEFLATE, &file)
 }
 
 /// Takes the wrapping off a file, never beyond [`UNPACKED_MAX`].
@@ -176,8 +173,13 @@ fn block_at(file: &[u8], offset: usize) -> Result<Block<'_>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::DeflateEncoder;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn a_file_byte_by_byte() {

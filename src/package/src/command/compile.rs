@@ -34,7 +34,7 @@ const FLAGS: [&str; 5] = [
     "-Crelocation-model=static",
     "-Ctarget-feature=+crt-static",
     "-Cforce-unwind-tables=no",
-    "-Clink-arg=-Wl,-T,src/package/no-unwinding.ld",
+    "-Clink-arg=-Wl,-T,src/package/left-out.ld",
 ];
 
 /// Everything needed to compile for routers.
