@@ -6,7 +6,7 @@ CARGO ?= cargo
 WITH_TLS = --features whichroom-agent/tls,whichroom-tests/tls
 WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
 
-.PHONY: test lint deps binaries packages sizes test-routers bench-path bench-ingest footprint agent-cost minimum-rust
+.PHONY: test lint deps binaries packages sizes test-routers bench-path bench-ingest bench-replay footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace $(WITH_TLS) --locked --no-fail-fast
@@ -45,6 +45,10 @@ bench-path: deps
 
 bench-ingest:
 	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-ingest
+
+bench-replay:
+	$(CARGO) build --release --locked -p whichroom
+	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-replay
 
 footprint: deps
 	$(CARGO) build --profile router --locked -p whichroom-agent

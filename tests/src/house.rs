@@ -96,6 +96,7 @@ pub struct House {
     interval_s: u32,
     broker: Option<u16>,
     tls: Option<Vec<String>>,
+    record: Option<PathBuf>,
 }
 
 impl House {
@@ -122,6 +123,7 @@ impl House {
             interval_s: 1,
             broker: None,
             tls: None,
+            record: None,
         }
     }
 
@@ -149,6 +151,11 @@ impl House {
     pub fn reach_broker_with_tls(&mut self, port: u16, arguments: &[&str]) {
         self.broker = Some(port);
         self.tls = Some(arguments.iter().map(|&argument| argument.to_owned()).collect());
+    }
+
+    /// Aggregators that are started from now on record into this file.
+    pub fn record(&mut self, file: PathBuf) {
+        self.record = Some(file);
     }
 
     /// Adds an access point with a BSS on each band and starts its agent; waits until the agent is subscribed and
@@ -221,13 +228,14 @@ impl House {
 
     /// Starts the aggregator as it was started before.
     pub fn restart_aggregator(&mut self) {
-        let arguments: [PathBuf; 5] = [
+        let mut arguments: Vec<PathBuf> = vec![
             "run".into(),
             "--config".into(),
             self.directory.join("whichroom.toml"),
             "--state".into(),
             self.directory.join("state"),
         ];
+        arguments.extend(self.record.iter().flat_map(|file| ["--record".into(), file.clone()]));
         let mark = self.observer.mark();
         let log = self.directory.join("aggregator.log");
         let program = product("whichroom");

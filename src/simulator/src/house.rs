@@ -77,6 +77,20 @@ impl Plan {
             incidents: Vec::new(),
         }
     }
+
+    /// The same home with so many phones, at most 255: its people have more of what they have.
+    #[must_use]
+    pub fn with_phones(mut self, count: u8) -> Plan {
+        let first = self.phones.len();
+        self.phones.truncate(count.into());
+        for number in (1..=count).skip(first) {
+            let like = &self.phones[usize::from(number) % first];
+            let name = format!("{} {number}", like.name);
+            let mac = Mac::new([0x02, 0x5e, 0x11, 0x00, 0x00, number]);
+            self.phones.push(Phone { id: id(&name), name, mac, ..like.clone() });
+        }
+        self
+    }
 }
 
 #[expect(clippy::expect_used, reason = "the names are the constants above, and the tests build the house")]

@@ -108,6 +108,7 @@ struct Person<'a> {
 
 #[derive(Serialize)]
 struct Device<'a> {
+    id: &'a Id,
     name: &'a str,
     decides: bool,
     state: DeviceState,
@@ -244,6 +245,7 @@ impl<'a> Writer<'a> {
 
     fn device(&self, device: &'a DeviceView, person: &PersonView) -> Device<'a> {
         Device {
+            id: &device.id,
             name: &device.name,
             decides: person.device.as_ref() == Some(&device.id),
             state: device.state,

@@ -135,7 +135,7 @@ function drawHouse(house) {
 
 function drawPerson(element, person) {
   const open = element.querySelector("details")?.open ?? false;
-  const hadFocus = element.contains(document.activeElement);
+  const focus = element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   element.className = "card";
   element.id = `person-${person.id}`;
   element.dataset.home = person.home;
@@ -143,7 +143,7 @@ function drawPerson(element, person) {
 
   const isRoomUnclear = person.home === "home" && !person.room_id && !person.home_only;
   const since = make("small", "", isRoomUnclear ? "room unclear, for " : "for ", counter(person.since), `, since ${clock(person.since)}`);
-  const who = make("h3", "who", person.name);
+  const who = make("h3", "who", whyButton(person.id, person.name));
   const where = make("p", "where", whereSays(person), person.home === "undecided" ? "" : since);
 
   const why = make("ul", "why", ...person.because.map((text) => make("li", "", text)));
@@ -153,7 +153,7 @@ function drawPerson(element, person) {
     : null;
   const body = [person.because.length ? why : null, stale, drawDevices(person, open), drawFoot(person)].filter(Boolean);
   element.replaceChildren(make("div", "head", who, where), make("div", "body", ...body));
-  if (hadFocus) element.querySelector("summary")?.focus();
+  if (focus) element.querySelector(`[data-focus="${focus}"]`)?.focus();
 }
 
 function drawDevices(person, open) {
@@ -166,9 +166,11 @@ function drawDevices(person, open) {
       device.decides ? "decides" : "",
     ].filter(Boolean);
     const heard = device.last_heard ? [", heard ", counter(device.last_heard), " ago"] : [];
-    return make("li", "", make("b", "", device.name), ` ${parts.join(", ")}`, ...heard);
+    return make("li", "", whyButton(device.id, device.name), ` ${parts.join(", ")}`, ...heard);
   });
-  const details = make("details", "devices", make("summary", "", many(lines.length, "device", "devices")), make("ul", "", ...lines));
+  const summary = make("summary", "", many(lines.length, "device", "devices"));
+  summary.dataset.focus = "devices";
+  const details = make("details", "devices", summary, make("ul", "", ...lines));
   details.open = open;
   return details;
 }
@@ -326,6 +328,70 @@ function openTarget() {
     location.replace(location.hash);
   }
 }
+
+// ---- why ----
+
+/// The person or device that is being explained; null when nothing is.
+let asked = null;
+const WHY_EVERY_MS = 5_000;
+
+/// A name that opens its explanation.
+function whyButton(id, name) {
+  const button = make("button", "plain", name);
+  button.type = "button";
+  button.title = `Why? What is known of ${name}`;
+  button.dataset.focus = `why-${id}`;
+  button.addEventListener("click", () => openWhy(id, name));
+  return button;
+}
+
+function openWhy(id, name) {
+  asked = id;
+  $("why-title").textContent = name;
+  $("why-body").replaceChildren(make("p", "quiet", "Asking …"));
+  $("why").showModal();
+  explain(id);
+}
+
+async function explain(id) {
+  let answer;
+  try {
+    const response = await fetch("api/explain", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ id }),
+    });
+    answer = await response.json();
+  } catch {
+    answer = { error: "The aggregator does not answer; what was said before may be old." };
+  }
+  if (asked !== id) return;
+  if (answer.error) {
+    $("why-body").querySelector(".stale")?.remove();
+    $("why-body").prepend(make("p", "stale", answer.error));
+  } else {
+    drawWhy(answer);
+  }
+}
+
+function drawWhy({ state: says, because, sections }) {
+  const lines = (texts) => make("ul", "", ...texts.map((text) => make("li", "", text)));
+  const parts = sections.flatMap(({ title, lines: texts }) => [make("h3", "", title), lines(texts)]);
+  $("why-body").replaceChildren(make("p", "says", says), lines(because), ...parts);
+}
+
+$("why-close").addEventListener("click", () => $("why").close());
+// A click beside it closes it.
+$("why").addEventListener("click", (event) => event.target === $("why") && $("why").close());
+$("why").addEventListener("close", () => {
+  // The button may have been drawn anew meanwhile.
+  document.querySelector(`[data-focus="why-${asked}"]`)?.focus();
+  asked = null;
+});
+setInterval(() => {
+  // Text that is being copied stays.
+  if (asked && document.getSelection().isCollapsed) explain(asked);
+}, WHY_EVERY_MS);
 
 // ---- the connection ----
 
