@@ -10,6 +10,7 @@ mod config;
 mod decider;
 mod demo;
 mod explain;
+mod history;
 mod home_assistant;
 mod hub;
 mod init;

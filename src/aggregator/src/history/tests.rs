@@ -1,0 +1,311 @@
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use whichroom_roaming::{Began, Ended, Hearing, RadioState, Range, SignalMinute, Span};
+
+use super::*;
+
+const MINUTE: i64 = 60_000;
+const HOUR: i64 = 60 * MINUTE;
+const DAY: i64 = 24 * HOUR;
+
+fn at(ms: i64) -> Time {
+    Time::from_ms(ms)
+}
+
+fn always() -> Range {
+    Range::new(at(0), at(1_000 * DAY))
+}
+
+fn mac(n: u8) -> Mac {
+    Mac::new([2, 0, 0, 0, 0, n])
+}
+
+fn id(text: &str) -> Id {
+    text.parse().unwrap()
+}
+
+fn span(device: u8, begin: i64, end: i64) -> Span {
+    Span {
+        mac: mac(device),
+        ap: id("hall"),
+        bssid: mac(200),
+        begin: at(begin),
+        began: Began::FastTransition,
+        end: at(end),
+        ended: Some(Ended::PollFailed),
+    }
+}
+
+fn signal(device: u8, minute: i64, mean_dbm: i8) -> SignalMinute {
+    SignalMinute {
+        minute: at(minute * MINUTE),
+        mac: mac(device),
+        ap: id("hall"),
+        bssid: mac(200),
+        hearing: Hearing::Overheard,
+        min_dbm: mean_dbm - 3,
+        mean_dbm,
+        max_dbm: mean_dbm + 2,
+        count: 700,
+    }
+}
+
+fn radio(at_ms: i64, channel: u32, utilization_permille: u32) -> RadioState {
+    RadioState {
+        at: at(at_ms),
+        ap: id("hall"),
+        bssid: mac(200),
+        ifname: "phy0-ap0".to_owned(),
+        ssid: Some("Home".to_owned()),
+        enabled: true,
+        freq_mhz: Some(5_180),
+        channel: Some(channel),
+        width_mhz: None,
+        txpower_dbm: Some(20),
+        noise_dbm: Some(-95),
+        utilization_permille: Some(utilization_permille),
+        ft: Some(true),
+        rrm: None,
+        btm: Some(false),
+    }
+}
+
+fn spans(spans: &[Span]) -> Vec<Entry> {
+    spans.iter().cloned().map(|span| Entry::Row(Row::Span(span))).collect()
+}
+
+fn signals(signals: &[SignalMinute]) -> Vec<Entry> {
+    signals.iter().cloned().map(|signal| Entry::Row(Row::Signal(signal))).collect()
+}
+
+struct Bench {
+    folder: TempDir,
+    writer: Writer,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let folder = TempDir::new().unwrap();
+        let writer = Writer::open(&file_in(folder.path())).unwrap();
+        Bench { folder, writer }
+    }
+
+    fn path(&self) -> PathBuf {
+        file_in(self.folder.path())
+    }
+
+    fn reader(&self) -> Reader {
+        Reader::open(&self.path()).unwrap()
+    }
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let mut bench = Bench::new();
+    let written = [span(1, 1_000, 5_000), span(1, 5_000, 9_000), span(2, 0, 20_000)];
+    bench.writer.write(&spans(&written)).unwrap();
+    let note = Note { at: at(7), text: "power lowered".to_owned() };
+    bench.writer.write(&[Entry::Note(note.clone())]).unwrap();
+    let reader = bench.reader();
+    assert_eq!(reader.spans(always(), None).unwrap(), written);
+    assert_eq!(reader.spans(always(), Some(&BTreeSet::from([mac(2)]))).unwrap(), written[2..]);
+    assert_eq!(reader.spans(Range::new(at(5_000), at(6_000)), None).unwrap(), written[1..]);
+    assert_eq!(reader.notes(always()).unwrap(), [note]);
+}
+
+#[test]
+fn a_span_that_is_written_again_replaces_itself() {
+    let mut bench = Bench::new();
+    bench.writer.write(&spans(&[Span { ended: None, ..span(1, 0, 10) }])).unwrap();
+    bench.writer.write(&spans(&[span(1, 0, 50)])).unwrap();
+    assert_eq!(bench.reader().spans(always(), None).unwrap(), [span(1, 0, 50)]);
+}
+
+#[test]
+fn minutes_read_alike_before_and_after_their_hour_is_packed() {
+    let mut bench = Bench::new();
+    let hour: Vec<SignalMinute> = (0..60).step_by(7).map(|minute| signal(1, minute, -60)).collect();
+    bench.writer.write(&signals(&hour)).unwrap();
+    assert_eq!(bench.reader().signals(always(), None).unwrap(), hour);
+    let later = signal(1, 61, -70);
+    // One of the hour before comes late, after it was packed.
+    let late = signal(1, 59, -65);
+    bench.writer.write(&signals(std::slice::from_ref(&later))).unwrap();
+    bench.writer.write(&signals(std::slice::from_ref(&late))).unwrap();
+    bench.writer.write(&signals(&[signal(1, 125, -50)])).unwrap();
+    let mut all = hour;
+    all.extend([late, later, signal(1, 125, -50)]);
+    assert_eq!(bench.reader().signals(always(), None).unwrap(), all);
+    let part = Range::new(at(7 * MINUTE), at(8 * MINUTE));
+    assert_eq!(bench.reader().signals(part, None).unwrap(), all[1..2]);
+}
+
+#[test]
+fn busy_air_makes_no_new_state_of_a_radio_and_is_not_lost() {
+    let mut bench = Bench::new();
+    let states = [radio(0, 36, 100), radio(HOUR, 36, 300), radio(2 * HOUR, 44, 300)];
+    let entries = states.iter().cloned().map(|radio| Entry::Row(Row::Radio(radio)));
+    bench.writer.write(&entries.collect::<Vec<_>>()).unwrap();
+    let reader = bench.reader();
+    assert_eq!(reader.radios(always()).unwrap(), states);
+    // The state before a range is the state at its beginning.
+    assert_eq!(reader.radios(Range::new(at(HOUR + 1), at(3 * HOUR))).unwrap(), states[1..]);
+}
+
+#[test]
+fn a_stay_ends_when_the_next_begins() {
+    let mut bench = Bench::new();
+    let stay = |begin, room: Option<&str>| Stay {
+        person: id("ada"),
+        begin: at(begin),
+        home: room.is_some(),
+        room: room.map(id),
+    };
+    let stays = [stay(0, Some("hall")), stay(100, Some("kitchen")), stay(500, None)];
+    bench.writer.write(&stays.clone().map(Entry::Stay)).unwrap();
+    let rows = bench.reader().stays(always()).unwrap();
+    assert_eq!(rows.iter().map(|row| row.end).collect::<Vec<_>>(), [Some(at(100)), Some(at(500)), None]);
+    assert_eq!(rows.into_iter().map(|row| row.stay).collect::<Vec<_>>(), stays);
+}
+
+#[test]
+fn what_is_too_old_goes_and_what_lasts_stays() {
+    let mut bench = Bench::new();
+    let now = 100 * DAY;
+    bench.writer.write(&spans(&[span(1, 0, DAY), span(1, now - 80 * DAY, now - 79 * DAY)])).unwrap();
+    let minutes = [now - 15 * DAY, now - 13 * DAY, now].map(|ms| signal(1, ms / MINUTE, -60));
+    bench.writer.write(&signals(&minutes)).unwrap();
+    let states = [radio(0, 36, 1), radio(DAY, 40, 2)].map(|radio| Entry::Row(Row::Radio(radio)));
+    bench.writer.write(&states).unwrap();
+    bench.writer.tidy(&Keep::default(), at(now)).unwrap();
+    let reader = bench.reader();
+    assert_eq!(reader.spans(always(), None).unwrap().len(), 1);
+    assert_eq!(reader.signals(always(), None).unwrap(), minutes[1..]);
+    let radios = reader.radios(always()).unwrap();
+    assert_eq!(
+        radios.iter().map(|radio| radio.channel).collect::<Vec<_>>(),
+        [Some(40)],
+        "the last state is kept"
+    );
+}
+
+#[test]
+fn a_file_that_grows_too_big_loses_its_oldest_days() {
+    let mut bench = Bench::new();
+    for day in 0..10 {
+        let minutes = (0..1_440).flat_map(|minute| (0..4).map(move |device| (device, day * 1_440 + minute)));
+        let of_day: Vec<SignalMinute> = minutes.map(|(device, minute)| signal(device, minute, -60)).collect();
+        bench.writer.write(&signals(&of_day)).unwrap();
+    }
+    let keep = Keep { max_bytes: 200 << 10, ..Keep::default() };
+    bench.writer.tidy(&keep, at(10 * DAY)).unwrap();
+    assert!(fs::metadata(bench.path()).unwrap().len() <= keep.max_bytes + (64 << 10));
+    let left = bench.reader().signals(always(), None).unwrap();
+    assert!(left.first().is_some_and(|first| first.minute > at(3 * DAY)), "the oldest went");
+    assert!(left.last().is_some_and(|last| last.minute > at(9 * DAY)), "the newest stayed");
+}
+
+#[test]
+fn a_file_of_something_else_or_of_later_is_left_alone() {
+    let folder = TempDir::new().unwrap();
+    let path = file_in(folder.path());
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE song (name TEXT)").unwrap();
+    let refused = Writer::open(&path).err().map(|error| error.to_string()).unwrap();
+    assert!(refused.contains("no history of WhichRoom"), "{refused}");
+    drop(other);
+    fs::remove_file(&path).unwrap();
+    let writer = Writer::open(&path).unwrap();
+    drop(writer);
+    let later = rusqlite::Connection::open(&path).unwrap();
+    later.pragma_update(None, "user_version", 99).unwrap();
+    let refused = Writer::open(&path).err().map(|error| error.to_string()).unwrap();
+    assert!(refused.contains("later release (version 99"), "{refused}");
+}
+
+#[test]
+fn an_unreadable_file_is_kept_aside_and_a_new_one_begun() {
+    let folder = TempDir::new().unwrap();
+    let path = file_in(folder.path());
+    fs::write(&path, "this is no database at all, but it is long enough to look at".repeat(100)).unwrap();
+    let mut writer = open(&path).unwrap();
+    writer.write(&spans(&[span(1, 0, 5)])).unwrap();
+    assert_eq!(Reader::open(&path).unwrap().spans(always(), None).unwrap().len(), 1);
+    assert!(path.with_extension("sqlite3.unreadable").exists());
+}
+
+#[test]
+fn a_disk_that_takes_nothing_is_said_and_holds_nobody_up() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("nowhere");
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let tell = Arc::clone(&said);
+    let mut history = History::start(&missing, Keep::default(), move |health| {
+        tell.lock().unwrap().push(health);
+    })
+    .unwrap();
+    for begin in 0..10_000 {
+        history.keep(spans(&[span(1, begin * 10, begin * 10 + 5)]));
+    }
+    drop(history);
+    let said = said.lock().unwrap();
+    let [Health::Failing { why, .. }] = said.as_slice() else { panic!("{said:?}") };
+    assert!(why.contains("nowhere"), "{why}");
+}
+
+#[test]
+fn what_is_handed_over_before_the_end_is_on_disk() {
+    let folder = TempDir::new().unwrap();
+    let mut history = History::start(folder.path(), Keep::default(), |_| {}).unwrap();
+    for begin in 0..500 {
+        history.keep(spans(&[span(1, begin * 10, begin * 10 + 5)]));
+    }
+    drop(history);
+    assert_eq!(Reader::open(&file_in(folder.path())).unwrap().spans(always(), None).unwrap().len(), 500);
+}
+
+/// A home of 6 APs and 40 devices over 90 days: bytes of its file.
+#[test]
+fn ninety_days_of_forty_devices_fit_into_thirty_megabytes() {
+    let mut bench = Bench::new();
+    let days = 90;
+    for day in 0..days {
+        let of_day = (0..40u8).flat_map(|device| {
+            (0..30).map(move |n| span(device, day * DAY + n * 48 * MINUTE, day * DAY + (n + 1) * 48 * MINUTE))
+        });
+        bench.writer.write(&spans(&of_day.collect::<Vec<_>>())).unwrap();
+        if day < days - 14 {
+            continue;
+        }
+        for hour in 0..24 {
+            let minutes = (0..60).flat_map(|minute| (0..40).map(move |device| (device, minute)));
+            let minute = |(device, minute)| signal(device, (day * 24 + hour) * 60 + minute, -60);
+            bench.writer.write(&signals(&minutes.map(minute).collect::<Vec<_>>())).unwrap();
+        }
+    }
+    bench.writer.tidy(&Keep::default(), at(days * DAY)).unwrap();
+    let bytes = fs::metadata(bench.path()).unwrap().len();
+    println!("90 days: {:.1} MB", bytes as f64 / 1e6);
+    assert!(bytes < 30_000_000, "{bytes}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(20))]
+
+    #[test]
+    fn minutes_in_any_order_are_all_there(minutes in proptest::collection::btree_set((1u8..4, 0i64..600), 1..80), seed in any::<u64>()) {
+        let mut bench = Bench::new();
+        let mut shuffled: Vec<(u8, i64)> = minutes.iter().copied().collect();
+        shuffled.sort_by_key(|(device, minute)| (u64::from(*device) * 31 + minute.unsigned_abs()).wrapping_mul(seed | 1));
+        for (device, minute) in shuffled {
+            bench.writer.write(&signals(&[signal(device, minute, -60)])).unwrap();
+        }
+        let read = bench.reader().signals(always(), None).unwrap();
+        let read: BTreeSet<(u8, i64)> = read.iter().map(|s| (s.mac.octets()[5], s.minute.as_ms() / MINUTE)).collect();
+        prop_assert_eq!(read, minutes);
+    }
+}
