@@ -14,7 +14,7 @@ use crate::calibration::Samples;
 use crate::collecting::{Calibrated, Collecting};
 use crate::device::{Device, Memory};
 use crate::house::House;
-use crate::output::{Effect, Problem};
+use crate::output::{Effect, Problem, Witnessed};
 use crate::person::{Person, PersonState};
 use crate::publish::{PublishedDevice, Touched};
 use crate::setup::{DeviceSetup, Setup, SsidKind, Timing};
@@ -50,6 +50,8 @@ pub struct Engine {
     pub(crate) latest: Moment,
     pub(crate) timers: Timers,
     pub(crate) effects: VecDeque<Effect>,
+    /// What counted, if anybody wants to know.
+    pub(crate) witnessed: Option<VecDeque<Witnessed>>,
     pub(crate) touched: Touched,
     pub(crate) samples: Samples,
     pub(crate) samples_revision: u64,
@@ -106,6 +108,7 @@ impl Engine {
             latest: now,
             timers: Timers::default(),
             effects: VecDeque::new(),
+            witnessed: None,
             touched: Touched::default(),
             samples: Samples::default(),
             samples_revision: 0,
@@ -226,6 +229,7 @@ impl Engine {
         let mut next = Engine::build(setup, now);
         let old = std::mem::replace(self, Engine::build(Setup::default(), now));
         next.effects = old.effects;
+        next.witnessed = old.witnessed;
         next.started = old.started;
         next.problems = old.problems;
         next.broker_problem = old.broker_problem;
@@ -348,6 +352,16 @@ impl Engine {
     /// The next thing to do; drain fully after each `handle_*`.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
+    }
+
+    /// From now on, [`Engine::poll_witnessed`] gives what counted of the agents' messages, for a history.
+    pub fn witness_all(&mut self) {
+        self.witnessed.get_or_insert_default();
+    }
+
+    /// What an access point said that counted; after [`Engine::witness_all`], drain fully after each `handle_*`.
+    pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
+        self.witnessed.as_mut()?.pop_front()
     }
 
     /// The addresses whose probes the agents are to publish, in order.

@@ -11,6 +11,7 @@ use crate::claims::{Association, Gone, Parting, Reading};
 use crate::device::{Evidence, Listing};
 use crate::engine::Engine;
 use crate::hearing::{How, Level};
+use crate::output::{Fact, Witnessed};
 use crate::timers::{ApIndex, DeviceIndex, Timer};
 
 /// How much longer a departure waits for its explanation after an association request.
@@ -71,12 +72,22 @@ impl Engine {
             Admission::Live | Admission::Restarted => {
                 let state = self.ap_mut(ap);
                 state.live(stamp.sent_ms, now, &timing);
+                if admission == Admission::Restarted {
+                    self.witness(ap, now, || Fact::Restarted);
+                }
                 self.reports(ap, now);
                 self.handle_live(ap, stamp, message, now);
             }
             Admission::Retained => self.handle_retained(ap, message, now),
             Admission::Duplicate => self.found_duplicate(ap, &stamp.node, now),
             Admission::Late => {}
+        }
+    }
+
+    /// Keeps what counted for whoever asked for it.
+    fn witness(&mut self, ap: ApIndex, at: Moment, fact: impl FnOnce() -> Fact) {
+        if let Some(witnessed) = &mut self.witnessed {
+            witnessed.push_back(Witnessed { ap: self.aps[ap.0 as usize].id.clone(), at, fact: fact() });
         }
     }
 
@@ -126,6 +137,7 @@ impl Engine {
 
     fn handle_radios(&mut self, ap: ApIndex, radios: Radios, now: Moment) {
         let timing = self.timing.clone();
+        self.witness(ap, now, || Fact::Radios(radios.radios.clone()));
         let room = BSSIDS_MAX.saturating_sub(self.bssids.len());
         let bssids = radios.radios.iter().filter_map(|radio| radio.bssid);
         self.bssids.extend(bssids.take(room).map(|bssid| (bssid, ap)));
@@ -165,6 +177,7 @@ impl Engine {
             Table::Suspect => return self.doubt_departures(ap),
             Table::Whole => {}
         }
+        self.witness(ap, at, || Fact::Table(table.stations.clone()));
         let mut met = false;
         for station in &table.stations {
             match self.device_of(station) {
@@ -277,6 +290,10 @@ impl Engine {
                 }
             };
             let at = self.ap_mut(ap).moment_of(stamp.sent_ms, *age_ms, now);
+            // After a gap the next table tells who left.
+            if sequence == Sequence::Next || parting_of(change).is_none() {
+                self.witness(ap, at, || Fact::Event { mac: *mac, bssid: *bssid, change: change.clone() });
+            }
             let Some(device) = self.device_by_mac.get(mac).copied() else {
                 self.stranger_event(ap, *mac, *bssid, change, now);
                 continue;

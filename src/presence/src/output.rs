@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
-use whichroom_wire::{Host, Id, Mac, Radio, Request};
+use whichroom_wire::{Change, Host, Id, Mac, Radio, Request, Station};
 
 use crate::Moment;
 use crate::calibration::{CalibrateError, NotCalibrated, Sample};
@@ -43,6 +43,38 @@ pub enum Effect {
         ap: Id,
         /// What to ask it.
         request: Request,
+    },
+}
+
+/// What an access point said that counted: not of another one with its name, not of an earlier boot, in order, and
+/// with its time on our clock. Of all stations, also those no configuration names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Witnessed {
+    /// Who said it.
+    pub ap: Id,
+    /// When it was so.
+    pub at: Moment,
+    /// What.
+    pub fact: Fact,
+}
+
+/// See [`Witnessed`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// Its agent restarted: the next table tells which associations are left.
+    Restarted,
+    /// All its BSSs; also as the broker kept them.
+    Radios(Vec<Radio>),
+    /// Its whole table.
+    Table(Vec<Station>),
+    /// Something a station did, or it heard of one. Departures only where no event before was lost.
+    Event {
+        /// The station.
+        mac: Mac,
+        /// The BSS.
+        bssid: Mac,
+        /// What.
+        change: Change,
     },
 }
 
