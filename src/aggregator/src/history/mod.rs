@@ -2,6 +2,7 @@
 //! deciding thread hands entries over and never waits: a disk that is slow, full or broken costs history, never a
 //! decision, and is said.
 
+mod chronicle;
 mod packed;
 mod reader;
 mod schema;
@@ -9,7 +10,7 @@ mod schema;
 mod tests;
 mod writer;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread::{self, JoinHandle};
@@ -19,6 +20,7 @@ use jiff::Timestamp;
 use whichroom_roaming::{Note, Row, Time};
 use whichroom_wire::{Id, Mac};
 
+pub use chronicle::{Chronicle, site_of};
 pub use reader::Reader;
 pub use schema::OpenError;
 use writer::Writer;
@@ -63,6 +65,13 @@ pub enum Entry {
     Stay(Stay),
     /// Somebody changed something on purpose.
     Note(Note),
+    /// Nothing of these people and devices is to be kept.
+    Erase {
+        /// Their stays.
+        people: BTreeSet<Id>,
+        /// What their devices did.
+        macs: BTreeSet<Mac>,
+    },
 }
 
 impl Entry {
@@ -70,7 +79,10 @@ impl Entry {
     fn hour(&self) -> Option<i64> {
         match self {
             Entry::Row(Row::Signal(signal)) => Some(signal.minute.as_ms().div_euclid(3_600_000)),
-            Entry::Row(Row::Span(_) | Row::Radio(_)) | Entry::Stay(_) | Entry::Note(_) => None,
+            Entry::Row(Row::Span(_) | Row::Radio(_))
+            | Entry::Stay(_)
+            | Entry::Note(_)
+            | Entry::Erase { .. } => None,
         }
     }
 }

@@ -173,6 +173,30 @@ fn a_stay_ends_when_the_next_begins() {
 }
 
 #[test]
+fn a_stay_that_is_told_again_after_a_restart_goes_on() {
+    let mut bench = Bench::new();
+    let stay = |begin| Stay { person: id("ada"), begin: at(begin), home: true, room: Some(id("hall")) };
+    bench.writer.write(&[Entry::Stay(stay(100)), Entry::Stay(stay(107))]).unwrap();
+    let rows = bench.reader().stays(always()).unwrap();
+    assert_eq!(rows, [StayRow { stay: stay(100), end: None }]);
+}
+
+#[test]
+fn of_whom_nothing_is_to_be_kept_nothing_is_left() {
+    let mut bench = Bench::new();
+    bench.writer.write(&spans(&[span(1, 0, 10), span(2, 0, 10)])).unwrap();
+    bench.writer.write(&signals(&[signal(1, 1, -60), signal(1, 70, -60), signal(2, 70, -60)])).unwrap();
+    let stay = |person: &str| Entry::Stay(Stay { person: id(person), begin: at(0), home: false, room: None });
+    bench.writer.write(&[stay("ada"), stay("guest")]).unwrap();
+    let erase = Entry::Erase { people: BTreeSet::from([id("guest")]), macs: BTreeSet::from([mac(1)]) };
+    bench.writer.write(&[erase]).unwrap();
+    let reader = bench.reader();
+    assert_eq!(reader.spans(always(), None).unwrap(), [span(2, 0, 10)]);
+    assert_eq!(reader.signals(always(), None).unwrap(), [signal(2, 70, -60)]);
+    assert_eq!(reader.stays(always()).unwrap().len(), 1);
+}
+
+#[test]
 fn what_is_too_old_goes_and_what_lasts_stays() {
     let mut bench = Bench::new();
     let now = 100 * DAY;

@@ -1,7 +1,7 @@
 //! Puts entries into the history's file and takes old ones out. Used by the history's thread only; nothing here
 //! waits for anybody but the disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
@@ -64,6 +64,7 @@ impl Writer {
                 Entry::Row(Row::Radio(radio)) => write_radio(&transaction, &mut self.numbers, radio)?,
                 Entry::Stay(stay) => write_stay(&transaction, stay)?,
                 Entry::Note(note) => write_note(&transaction, note)?,
+                Entry::Erase { people, macs } => erase(&transaction, people, macs)?,
             }
         }
         if let Some(hour) = latest_hour.filter(|hour| *hour != self.hour) {
@@ -245,9 +246,17 @@ fn steady(radio: &RadioState) -> RadioState {
     RadioState { at: Time::default(), noise_dbm: None, utilization_permille: None, ..radio.clone() }
 }
 
-/// A stay ends when the next begins.
+/// A stay ends when the next begins. After a restart the same is told again.
 fn write_stay(transaction: &Transaction<'_>, stay: &Stay) -> rusqlite::Result<()> {
     let begin_ms = stay.begin.as_ms();
+    let lasts = transaction
+        .prepare_cached(
+            "SELECT 1 FROM stay WHERE person = ?1 AND end_ms IS NULL AND home = ?2 AND room IS ?3",
+        )?
+        .exists(params![stay.person.as_str(), stay.home, stay.room.as_ref().map(Id::as_str)])?;
+    if lasts {
+        return Ok(());
+    }
     transaction
         .prepare_cached("UPDATE stay SET end_ms = ?2 WHERE person = ?1 AND end_ms IS NULL AND begin_ms < ?2")?
         .execute(params![stay.person.as_str(), begin_ms])?;
@@ -261,6 +270,20 @@ fn write_note(transaction: &Transaction<'_>, note: &Note) -> rusqlite::Result<()
     transaction
         .prepare_cached("INSERT INTO note (at_ms, text) VALUES (?1, ?2)")?
         .execute(params![note.at.as_ms(), note.text])?;
+    Ok(())
+}
+
+fn erase(transaction: &Transaction<'_>, people: &BTreeSet<Id>, macs: &BTreeSet<Mac>) -> rusqlite::Result<()> {
+    for person in people {
+        transaction.execute("DELETE FROM stay WHERE person = ?1", [person.as_str()])?;
+    }
+    for mac in macs {
+        for table in ["span", "signal_minute", "signal_hour"] {
+            let of_device =
+                format!("DELETE FROM {table} WHERE device = (SELECT id FROM device WHERE mac = ?1)");
+            transaction.execute(&of_device, [super::mac_number(*mac)])?;
+        }
+    }
     Ok(())
 }
 
