@@ -48,6 +48,16 @@ impl Clock {
         Moment::from_ms(i64::try_from(elapsed_us / 1000).unwrap_or(i64::MAX))
     }
 
+    /// `moment` on the wall clock, in milliseconds since 1970.
+    pub fn unix_ms(&self, moment: Moment) -> i64 {
+        self.wall_at_start.as_millisecond().saturating_add(moment.as_ms())
+    }
+
+    /// The moment of a time in milliseconds since 1970.
+    pub fn moment_of_unix_ms(&self, unix_ms: i64) -> Moment {
+        Moment::from_ms(unix_ms.saturating_sub(self.wall_at_start.as_millisecond()))
+    }
+
     /// How long to sleep until `moment`.
     pub fn until(&self, moment: Moment) -> Duration {
         Duration::from_micros(moment.since(self.now()).saturating_mul(1000) / u64::from(self.speed))

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use whichroom_presence::calibration::{CalibrateError, Samples};
-use whichroom_presence::output::Effect;
+use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Engine, Moment, Snapshot};
 use whichroom_wire::{Id, Topic};
@@ -63,6 +63,16 @@ impl Decider {
         let mut engine = Engine::new(setup, snapshot, now);
         engine.handle_samples(samples, now);
         Decider { engine, clock, tape: None }
+    }
+
+    /// From now on, [`Decider::poll_witnessed`] gives what counted of the access points' messages.
+    pub fn witness_all(&mut self) {
+        self.engine.witness_all();
+    }
+
+    /// See [`Engine::poll_witnessed`].
+    pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
+        self.engine.poll_witnessed()
     }
 
     /// From now on everything is written down: take it with [`Decider::poll_line`].

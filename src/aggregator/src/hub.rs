@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use whichroom_mqtt::{Event, Publish, Token};
 use whichroom_presence::calibration::Samples;
-use whichroom_presence::output::{Effect, View};
+use whichroom_presence::output::{Effect, View, Witnessed};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_wire::aggregator::{OFFLINE, ONLINE};
@@ -211,6 +211,16 @@ impl Hub {
     /// The message of [`Hub::next_publish`] can never be sent.
     pub fn handle_unsendable(&mut self) {
         self.queue.pop_front();
+    }
+
+    /// From now on, [`Hub::poll_witnessed`] gives what counted of the access points' messages.
+    pub fn witness_all(&mut self) {
+        self.decider.witness_all();
+    }
+
+    /// Something that counted, for the history.
+    pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
+        self.decider.poll_witnessed()
     }
 
     /// From now on everything that decides is written down, line by line.

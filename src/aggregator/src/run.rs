@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::{
     self, BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, KnownBy, Loaded,
 };
+use crate::history;
 use crate::init::agent_lines;
 use crate::install::{self, AgentBroker, Install, lan_address};
 use crate::record::writer::{MAX_MB, Target};
@@ -142,6 +143,7 @@ fn start_server(
     record: Option<Target>,
 ) -> Result<Server, Failure> {
     let config = &loaded.config;
+    let history = config.history.map(|keep| history::Options { path: state.beside(history::FILE), keep });
     Server::start(Options {
         site: config.site.clone(),
         setup: config.setup.clone(),
@@ -154,6 +156,7 @@ fn start_server(
         context,
         observer: None,
         record,
+        history,
     })
 }
 

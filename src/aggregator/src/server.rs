@@ -19,6 +19,7 @@ use whichroom_wire::{Id, PAYLOAD_MAX};
 use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant};
+use crate::history::{self, Health, Keeping};
 use crate::hub::{self, Hub};
 use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
@@ -61,6 +62,8 @@ pub struct Options {
     pub observer: Option<Observer>,
     /// Where everything that decides is written down.
     pub record: Option<Target>,
+    /// Where what happened is kept.
+    pub history: Option<history::Options>,
 }
 
 /// What the main loop is told.
@@ -68,6 +71,7 @@ enum Input {
     Mqtt(Side, Event),
     Setup(Box<(Setup, HomeAssistant)>),
     Context(Box<PageContext>),
+    History(Health),
     Page(Ask),
     Stop,
 }
@@ -163,7 +167,8 @@ impl Server {
         let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask })?;
         let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
-        let worker = Worker::new(options, saved, begin, web, page_sender, links);
+        let keeping = start_history(&options, &mut saved, &inputs);
+        let worker = Worker::new(options, saved, begin, keeping, web, page_sender, links);
         let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
         let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
         Ok(Server { inputs, page, thread: Some(thread) })
@@ -229,6 +234,16 @@ fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
     }
 }
 
+/// Presence goes on without a history.
+fn start_history(options: &Options, saved: &mut Saved, inputs: &mpsc::Sender<Input>) -> Option<Keeping> {
+    let wanted = options.history.as_ref()?;
+    let inputs = inputs.clone();
+    // A main loop that ended has nobody to tell.
+    let tell = move |health| drop(inputs.send(Input::History(health)));
+    let started = Keeping::start(wanted, &options.setup, saved.roaming.take(), options.clock.clone(), tell);
+    started.map_err(|error| log::error!("no history is kept: no thread: {error}")).ok()
+}
+
 /// What the engine begins with, and the recording of it.
 struct Begin {
     now: Moment,
@@ -261,6 +276,7 @@ impl Begin {
 /// The main loop's belongings.
 struct Worker {
     recording: Option<Writer>,
+    keeping: Option<Keeping>,
     hub: Hub,
     clock: Clock,
     state: Option<StateFile>,
@@ -283,6 +299,7 @@ impl Worker {
         options: Options,
         saved: Saved,
         begin: Begin,
+        keeping: Option<Keeping>,
         web: WebServer,
         page: watch::Sender<Arc<str>>,
         links: Links,
@@ -310,8 +327,12 @@ impl Worker {
         if begin.recording.is_some() {
             hub.record();
         }
+        if keeping.is_some() {
+            hub.witness_all();
+        }
         Worker {
             recording: begin.recording,
+            keeping,
             hub,
             clock,
             state: options.state,
@@ -349,6 +370,7 @@ impl Worker {
             self.send();
             self.write_recording();
             self.observe();
+            self.keep(now);
             self.write_page();
             self.save_samples();
             self.save_if_due();
@@ -372,7 +394,13 @@ impl Worker {
                     self.hub.handle_event(event, now, &self.clock);
                 }
             }
-            Input::Setup(both) => self.hub.handle_setup(both.0, both.1, now, &self.clock),
+            Input::Setup(both) => {
+                if let Some(keeping) = &mut self.keeping {
+                    keeping.handle_setup(&both.0);
+                }
+                self.hub.handle_setup(both.0, both.1, now, &self.clock);
+            }
+            Input::History(health) => self.handle_health(health),
             Input::Context(context) => self.context = *context,
             Input::Page(Ask::Look) => self.page_wanted = true,
             Input::Page(Ask::Command(command, reply)) => {
@@ -391,7 +419,8 @@ impl Worker {
         let page = self.page_due().map(|at| at.saturating_duration_since(Instant::now()));
         let save =
             self.unsaved_since.map(|at| (at + SAVE_AFTER_DECISION).saturating_duration_since(Instant::now()));
-        [hub, page, save].into_iter().flatten().min().unwrap_or(SAVE_AFTER_DECISION)
+        let kept = self.keeping.as_ref().and_then(Keeping::poll_timeout).map(|at| self.clock.until(at));
+        [hub, page, save, kept].into_iter().flatten().min().unwrap_or(SAVE_AFTER_DECISION)
     }
 
     fn send(&mut self) {
@@ -444,6 +473,27 @@ impl Worker {
                 Some(observer) => observer(&effect, &self.clock),
                 None => log_effect(&effect),
             }
+            if let Some(keeping) = &mut self.keeping {
+                keeping.handle_effect(&effect);
+            }
+        }
+    }
+
+    /// Hands what counted and what was decided to the history.
+    fn keep(&mut self, now: Moment) {
+        let Some(keeping) = &mut self.keeping else { return };
+        while let Some(witnessed) = self.hub.poll_witnessed() {
+            keeping.handle_witnessed(witnessed);
+        }
+        keeping.settle(now);
+    }
+
+    fn handle_health(&mut self, health: Health) {
+        match health {
+            Health::Writing => log::info!("history: writing"),
+            Health::Failing { why, lost } => {
+                log::error!("history: nothing is kept ({lost} entries lost so far): {why}; presence goes on");
+            }
         }
     }
 
@@ -493,6 +543,7 @@ impl Worker {
         let (snapshot, published) = self.hub.snapshot(self.clock.now());
         self.saved.snapshot = Some(snapshot);
         self.saved.published = published;
+        self.saved.roaming = self.keeping.as_ref().map(Keeping::snapshot);
         // Presence goes on with a full disk; what a restart would lose is said.
         if let Err(error) = file.save(&mut self.saved, Timestamp::now()) {
             log::error!("the state cannot be saved, a restart would lose it: {error}");

@@ -29,12 +29,22 @@ pub struct Saved {
     pub published: Vec<Owned>,
     /// Decisions and timers; `None` before the first.
     pub snapshot: Option<Snapshot>,
+    /// Associations that last, for the history.
+    #[serde(default)]
+    pub roaming: Option<whichroom_roaming::Snapshot>,
 }
 
 impl Saved {
     /// Nothing yet, for an instance that starts for the first time.
     pub fn new(instance: Id) -> Saved {
-        Saved { version: VERSION, instance, saved_at_ms: 0, published: Vec::new(), snapshot: None }
+        Saved {
+            version: VERSION,
+            instance,
+            saved_at_ms: 0,
+            published: Vec::new(),
+            snapshot: None,
+            roaming: None,
+        }
     }
 
     /// How long ago it was written, by the wall clock; for display only.

@@ -13,6 +13,7 @@ use whichroom_mqtt::Secret;
 use whichroom_presence::setup::Setup;
 use whichroom_wire::Id;
 
+use crate::history::Keep;
 use crate::web::packages::Packages;
 
 pub use read::{broker_url, parse, socket_address};
@@ -39,6 +40,8 @@ pub struct Config {
     pub web: Web,
     /// What access points install their agent from; nothing is served if none is given.
     pub feed: Option<Feed>,
+    /// For how long what happened is kept; not at all if `None`.
+    pub history: Option<Keep>,
 }
 
 /// Which broker the aggregator and the agents use.
@@ -146,6 +149,7 @@ impl Config {
             home_assistant: HomeAssistant::default(),
             web: Web { listen: None, hosts: Vec::new() },
             feed: None,
+            history: Some(Keep::default()),
         }
     }
 }

@@ -12,6 +12,7 @@ use whichroom_presence::setup::{
 };
 use whichroom_wire::{Id, Mac};
 
+use crate::history::Keep;
 use crate::web::packages::{self, Packages};
 
 use super::tls;
@@ -76,6 +77,7 @@ impl Reader<'_> {
             "home_assistant",
             "web",
             "feed",
+            "history",
             "timing",
         ];
         self.walk.only(root, &sections);
@@ -97,6 +99,7 @@ impl Reader<'_> {
             setup,
             home_assistant: self.home_assistant(root),
             web: self.web(root),
+            history: self.history(root),
         }
     }
 
@@ -471,6 +474,23 @@ impl Reader<'_> {
             self.walk.mistake(&folder.span, why.to_string());
         }
         Some(Packages::Folder(path))
+    }
+
+    fn history(&mut self, root: &Section<'_>) -> Option<Keep> {
+        const DAYS_MAX: i64 = 3_660;
+        const MB_MAX: i64 = 1 << 20;
+        let usual = Keep::default();
+        let Some(section) = self.walk.table(root, "history") else { return Some(usual) };
+        self.walk.only(&section, &["enabled", "days", "signal_days", "max_mb"]);
+        let mut days = |key, usual| {
+            let days = self.walk.integer(&section, key, 1..DAYS_MAX + 1);
+            days.and_then(|days| u32::try_from(days).ok()).unwrap_or(usual)
+        };
+        let (days, signal_days) = (days("days", usual.days), days("signal_days", usual.signal_days));
+        let max_mb = self.walk.integer(&section, "max_mb", 10..MB_MAX + 1);
+        let max_bytes = max_mb.map_or(usual.max_bytes, |mb| mb.unsigned_abs() << 20);
+        let is_kept = self.walk.flag(&section, "enabled").unwrap_or(true);
+        is_kept.then_some(Keep { days, signal_days, max_bytes })
     }
 
     fn timing(&mut self, root: &Section<'_>) -> Timing {

@@ -8,7 +8,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use jiff::{Timestamp, Zoned};
 use lexopt::prelude::*;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tempfile::TempDir;
 use whichroom_broker::{Broker, Limits};
 use whichroom_presence::output::Effect;
 use whichroom_simulator::{Fleet, FleetOptions, Incident, IncidentKind, Plan, World};
@@ -26,6 +27,7 @@ use self::score::Score;
 use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, default_site};
+use crate::history::{self, Keep};
 use crate::record::writer::{MAX_MB, Target};
 use crate::server::{Options as ServerOptions, Server};
 use crate::web::{PageContext, Simulation};
@@ -115,7 +117,9 @@ fn run(options: &Options) -> Result<(), Failure> {
         *broker.addresses().first().ok_or_else(|| Failure::run("the embedded broker has no address"))?;
     let clock = Clock::start_at(morning(&world), options.speed);
     let score = Arc::new(Mutex::new(Score::new(&world)));
-    let server = start_server(options, &world, address, &clock, &score)?;
+    let scratch = TempDir::with_prefix("whichroom-demo-")
+        .map_err(|error| Failure::run(format!("no place for the demonstration's history: {error}")))?;
+    let server = start_server(options, &world, address, &clock, &score, scratch.path())?;
     narrate(options.json, &headline(options, &server, address))?;
     let fleet = start_fleet(world, address, &clock, &score)?;
     let watched = watch(options, &mut signals, &server, &score);
@@ -166,6 +170,7 @@ fn start_server(
     broker: SocketAddr,
     clock: &Clock,
     score: &Arc<Mutex<Score>>,
+    scratch: &Path,
 ) -> Result<Server, Failure> {
     let (score, json) = (Arc::clone(score), options.json);
     let observer = move |effect: &Effect, clock: &Clock| {
@@ -196,6 +201,7 @@ fn start_server(
         context: context(options, BTreeMap::new()),
         observer: Some(Box::new(observer)),
         record: options.record.clone().map(|file| Target::new(file, MAX_MB)),
+        history: Some(history::Options { path: scratch.join(history::FILE), keep: Keep::default() }),
     })
 }
 

@@ -3,6 +3,7 @@
 //! decision, and is said.
 
 mod chronicle;
+mod keeping;
 mod packed;
 mod reader;
 mod schema;
@@ -21,12 +22,13 @@ use whichroom_roaming::{Note, Row, Time};
 use whichroom_wire::{Id, Mac};
 
 pub use chronicle::{Chronicle, site_of};
+pub use keeping::{Keeping, Options};
 pub use reader::Reader;
 pub use schema::OpenError;
 use writer::Writer;
 
-/// The file's name in the state directory.
-const FILE: &str = "history.sqlite3";
+/// The file's name, beside the state.
+pub const FILE: &str = "history.sqlite3";
 
 /// Batches that wait for the thread; beyond, entries are lost and counted.
 const BATCHES_MAX: usize = 1_024;
@@ -121,15 +123,14 @@ pub struct History {
 }
 
 impl History {
-    /// Opens the file in `directory` on a thread of its own; `tell` hears how it goes whenever that changes.
+    /// Opens the file on a thread of its own; `tell` hears how it goes whenever that changes.
     ///
     /// A file that is no longer readable is kept aside and said, and a new one begun.
     pub fn start(
-        directory: &Path,
+        path: PathBuf,
         keep: Keep,
         tell: impl FnMut(Health) + Send + 'static,
     ) -> std::io::Result<History> {
-        let path = file_in(directory);
         let (entries, receiver) = mpsc::sync_channel(BATCHES_MAX);
         let mut keeper = Keeper::new(path.clone(), keep, tell);
         let thread = thread::Builder::new().name("history".into()).spawn(move || keeper.run(&receiver))?;
@@ -168,11 +169,6 @@ impl Drop for History {
             let _ = thread.join();
         }
     }
-}
-
-/// The history's file in a state directory.
-pub fn file_in(directory: &Path) -> PathBuf {
-    directory.join(FILE)
 }
 
 /// What the thread owns.

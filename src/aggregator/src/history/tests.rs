@@ -82,6 +82,10 @@ fn signals(signals: &[SignalMinute]) -> Vec<Entry> {
     signals.iter().cloned().map(|signal| Entry::Row(Row::Signal(signal))).collect()
 }
 
+fn file_in(directory: &Path) -> PathBuf {
+    directory.join(FILE)
+}
+
 struct Bench {
     folder: TempDir,
     writer: Writer,
@@ -268,7 +272,7 @@ fn a_disk_that_takes_nothing_is_said_and_holds_nobody_up() {
     let missing = folder.path().join("nowhere");
     let said = Arc::new(Mutex::new(Vec::new()));
     let tell = Arc::clone(&said);
-    let mut history = History::start(&missing, Keep::default(), move |health| {
+    let mut history = History::start(file_in(&missing), Keep::default(), move |health| {
         tell.lock().unwrap().push(health);
     })
     .unwrap();
@@ -284,7 +288,7 @@ fn a_disk_that_takes_nothing_is_said_and_holds_nobody_up() {
 #[test]
 fn what_is_handed_over_before_the_end_is_on_disk() {
     let folder = TempDir::new().unwrap();
-    let mut history = History::start(folder.path(), Keep::default(), |_| {}).unwrap();
+    let mut history = History::start(file_in(folder.path()), Keep::default(), |_| {}).unwrap();
     for begin in 0..500 {
         history.keep(spans(&[span(1, begin * 10, begin * 10 + 5)]));
     }

@@ -1,0 +1,93 @@
+//! The main loop's side of the history: what it witnessed and decided becomes entries, and those go to the thread
+//! that writes. Nothing here waits.
+
+use std::path::{Path, PathBuf};
+
+use whichroom_presence::Moment;
+use whichroom_presence::output::{Effect, Witnessed};
+use whichroom_presence::setup::Setup;
+use whichroom_roaming::{Note, Snapshot, Span, Time};
+
+use super::{Chronicle, Entry, Health, History, Keep};
+use crate::clock::Clock;
+
+/// Where the history is, and for how long.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The file; it is made if it is missing.
+    pub path: PathBuf,
+    pub keep: Keep,
+}
+
+/// A history and its author.
+pub struct Keeping {
+    chronicle: Chronicle,
+    history: History,
+    clock: Clock,
+}
+
+impl Keeping {
+    /// Begins to keep; `tell` hears how it goes whenever that changes.
+    pub fn start(
+        options: &Options,
+        setup: &Setup,
+        snapshot: Option<Snapshot>,
+        clock: Clock,
+        tell: impl FnMut(Health) + Send + 'static,
+    ) -> std::io::Result<Keeping> {
+        let history = History::start(options.path.clone(), options.keep, tell)?;
+        let now = Time::from_ms(clock.unix_ms(clock.now()));
+        Ok(Keeping { chronicle: Chronicle::new(setup, snapshot, now), history, clock })
+    }
+
+    /// Another configuration.
+    pub fn handle_setup(&mut self, setup: &Setup) {
+        self.chronicle.handle_setup(setup);
+    }
+
+    /// Something that counted.
+    pub fn handle_witnessed(&mut self, witnessed: Witnessed) {
+        self.chronicle.handle_witnessed(witnessed, |moment| time(&self.clock, moment));
+    }
+
+    /// Something that was decided.
+    pub fn handle_effect(&mut self, effect: &Effect) {
+        self.chronicle.handle_effect(effect, |moment| time(&self.clock, moment));
+    }
+
+    /// Somebody changed something on purpose.
+    pub fn handle_note(&mut self, text: String, now: Moment) {
+        let note = Note { at: time(&self.clock, now), text };
+        self.history.keep(vec![Entry::Note(note)]);
+    }
+
+    /// Time went by; hands over what is to be written.
+    pub fn settle(&mut self, now: Moment) {
+        self.chronicle.handle_timeout(time(&self.clock, now));
+        self.history.keep(self.chronicle.take_entries());
+    }
+
+    /// When to call [`Keeping::settle`] next.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        self.chronicle.poll_timeout().map(|at| self.clock.moment_of_unix_ms(at.as_ms()))
+    }
+
+    /// Associations that last.
+    pub fn open_spans(&self) -> Vec<Span> {
+        self.chronicle.open_spans().cloned().collect()
+    }
+
+    /// For the state file.
+    pub fn snapshot(&self) -> Snapshot {
+        self.chronicle.snapshot()
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        self.history.path()
+    }
+}
+
+fn time(clock: &Clock, moment: Moment) -> Time {
+    Time::from_ms(clock.unix_ms(moment))
+}
