@@ -107,6 +107,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("calibrate") => calibrate::main(args),
                 Some("score") => score::main(args),
                 Some("record") => record::main(args),
+                Some("history") => history::command::main(args),
                 Some("replay") => replay::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),
             }

@@ -261,7 +261,8 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, LoadError> {
     }
 }
 
-fn find(named: Option<&Path>) -> Option<PathBuf> {
+/// The file that is meant: the one that is named, else the first that is there.
+pub fn find(named: Option<&Path>) -> Option<PathBuf> {
     match named {
         Some(file) => Some(file.to_owned()),
         None => SEARCH.iter().map(PathBuf::from).find(|file| file.exists()),

@@ -91,9 +91,10 @@ impl Chronicle {
         std::mem::take(&mut self.entries)
     }
 
-    /// Associations that last: they are in the history once they are over.
-    pub fn open_spans(&self) -> impl Iterator<Item = &Span> {
-        self.tracker.open_spans()
+    /// Associations that last, as far as is known now.
+    pub fn open(&self) -> impl Iterator<Item = Entry> {
+        let is_kept = |span: &&Span| !self.private.contains(&span.mac);
+        self.tracker.open_spans().filter(is_kept).map(|span| Entry::Row(Row::Span(span.clone())))
     }
 
     /// For the state file.

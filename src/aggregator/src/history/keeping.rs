@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use whichroom_presence::Moment;
 use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
-use whichroom_roaming::{Note, Snapshot, Span, Time};
+use whichroom_roaming::{Note, Snapshot, Time};
 
 use super::{Chronicle, Entry, Health, History, Keep};
 use crate::clock::Clock;
+
+/// Associations that last are written this often, so that who reads the file knows of them.
+const OPEN_EVERY_MS: u64 = 60_000;
 
 /// Where the history is, and for how long.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ pub struct Keeping {
     chronicle: Chronicle,
     history: History,
     clock: Clock,
+    /// When associations that last were written.
+    open_kept: Option<Moment>,
 }
 
 impl Keeping {
@@ -37,7 +42,7 @@ impl Keeping {
     ) -> std::io::Result<Keeping> {
         let history = History::start(options.path.clone(), options.keep, tell)?;
         let now = Time::from_ms(clock.unix_ms(clock.now()));
-        Ok(Keeping { chronicle: Chronicle::new(setup, snapshot, now), history, clock })
+        Ok(Keeping { chronicle: Chronicle::new(setup, snapshot, now), history, clock, open_kept: None })
     }
 
     /// Another configuration.
@@ -64,17 +69,17 @@ impl Keeping {
     /// Time went by; hands over what is to be written.
     pub fn settle(&mut self, now: Moment) {
         self.chronicle.handle_timeout(time(&self.clock, now));
-        self.history.keep(self.chronicle.take_entries());
+        let mut entries = self.chronicle.take_entries();
+        if self.open_kept.is_none_or(|kept| now.since(kept) >= OPEN_EVERY_MS) {
+            self.open_kept = Some(now);
+            entries.extend(self.chronicle.open());
+        }
+        self.history.keep(entries);
     }
 
     /// When to call [`Keeping::settle`] next.
     pub fn poll_timeout(&self) -> Option<Moment> {
         self.chronicle.poll_timeout().map(|at| self.clock.moment_of_unix_ms(at.as_ms()))
-    }
-
-    /// Associations that last.
-    pub fn open_spans(&self) -> Vec<Span> {
-        self.chronicle.open_spans().cloned().collect()
     }
 
     /// For the state file.

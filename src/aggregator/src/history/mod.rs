@@ -3,6 +3,7 @@
 //! decision, and is said.
 
 mod chronicle;
+pub mod command;
 mod keeping;
 mod packed;
 mod reader;

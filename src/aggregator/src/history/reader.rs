@@ -108,6 +108,18 @@ impl Reader {
         Ok(signals)
     }
 
+    /// When the first signal was, to the hour.
+    pub fn first_signal(&self) -> rusqlite::Result<Option<Time>> {
+        let first: Option<i64> = self.connection.query_row(
+            "SELECT min(at) FROM (
+                SELECT min(hour) * 3600000 AS at FROM signal_hour UNION ALL
+                SELECT min(minute) * 60000 FROM signal_minute)",
+            [],
+            |row| row.get(0),
+        )?;
+        Ok(first.map(Time::from_ms))
+    }
+
     /// Minutes of the hour that lasts.
     fn add_fresh(
         &self,

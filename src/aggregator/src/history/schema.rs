@@ -5,6 +5,8 @@
 //! are a row a minute while their hour lasts, and then one row of packed minutes: an eighth of the size.
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -72,6 +74,7 @@ impl From<rusqlite::Error> for OpenError {
 
 /// Opens a history for writing; a file that is missing is made, one of an earlier release is brought up to date.
 pub fn open(path: &Path) -> Result<Connection, OpenError> {
+    keep_private(path);
     let mut connection = Connection::open(path)?;
     // Only an empty file takes these two.
     connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -81,6 +84,14 @@ pub fn open(path: &Path) -> Result<Connection, OpenError> {
     connection.busy_timeout(Duration::from_secs(5))?;
     migrate(&mut connection, path)?;
     Ok(connection)
+}
+
+/// Who was where is nobody else's business. What is wrong with the file, opening it says.
+fn keep_private(path: &Path) {
+    let private = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    if let Err(error) = private {
+        log::debug!("{}: {error}", path.display());
+    }
 }
 
 /// Opens a history for reading beside a writer.

@@ -337,3 +337,56 @@ proptest! {
         prop_assert_eq!(read, minutes);
     }
 }
+
+/// Where the child of the test below writes.
+const VICTIM: &str = "WHICHROOM_TEST_HISTORY_VICTIM";
+
+#[test]
+#[ignore = "is run, and killed, by the test below"]
+fn writes_until_it_is_killed() {
+    let Some(path) = std::env::var_os(VICTIM) else { return };
+    let mut writer = Writer::open(Path::new(&path)).unwrap();
+    let begin = writer_count(&writer, "note");
+    for n in begin.. {
+        let note = Note { at: at(n), text: "x".repeat(200) };
+        let mut entries = spans(&[span(1, n * 10, n * 10 + 5)]);
+        entries.extend(signals(&[signal(1, n, -60), signal(2, n, -70)]));
+        entries.push(Entry::Note(note));
+        writer.write(&entries).unwrap();
+    }
+}
+
+fn writer_count(writer: &Writer, table: &str) -> i64 {
+    writer.query_row(&format!("SELECT count(*) FROM {table}"))
+}
+
+#[test]
+fn killed_in_the_middle_a_hundred_times_it_opens_clean() {
+    let folder = TempDir::new().unwrap();
+    let path = file_in(folder.path());
+    let mut before = 0;
+    for kill in 0..100 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "history::tests::writes_until_it_is_killed", "--ignored"])
+            .env(VICTIM, &path)
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let grown = || fs::metadata(&path).is_ok_and(|file| file.len() > 0);
+        while !grown() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(15 + kill % 20));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let writer = Writer::open(&path).unwrap();
+        assert_eq!(writer.query_row::<String>("PRAGMA integrity_check"), "ok");
+        let notes = writer_count(&writer, "note");
+        assert_eq!(writer_count(&writer, "span"), notes, "a transaction is there as a whole, or not at all");
+        assert!(notes >= before, "what was written stays");
+        before = notes;
+    }
+    assert!(before > 100, "it wrote something: {before}");
+    let read = Reader::open(&path).unwrap().signals(always(), None).unwrap().len();
+    assert_eq!(i64::try_from(read).unwrap(), before * 2);
+}

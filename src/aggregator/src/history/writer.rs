@@ -131,6 +131,14 @@ impl Writer {
     }
 }
 
+#[cfg(test)]
+impl Writer {
+    /// The only value of a query.
+    pub fn query_row<T: rusqlite::types::FromSql>(&self, query: &str) -> T {
+        self.connection.query_row(query, [], |row| row.get(0)).unwrap()
+    }
+}
+
 fn cut(now: Time, days: u32) -> i64 {
     now.as_ms().saturating_sub(i64::from(days) * DAY_MS)
 }

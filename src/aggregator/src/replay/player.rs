@@ -6,7 +6,7 @@ use std::path::Path;
 use jiff::tz::TimeZone;
 use whichroom_presence::Moment;
 use whichroom_presence::calibration::Samples;
-use whichroom_presence::output::Effect;
+use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
 
 use crate::clock::Clock;
@@ -21,6 +21,8 @@ pub enum Seen<'a> {
     Comes(Moment),
     /// The engine decided something.
     Decided(&'a Effect, Moment),
+    /// Something counted that an access point said; after [`Player::witness_all`].
+    Witnessed(Witnessed),
     /// A line does not read, and is left out.
     Bad {
         /// Of the line, from 1.
@@ -56,6 +58,8 @@ pub struct Player {
     now: Moment,
     /// Timeouts come from the recording; otherwise when the engine asks for them.
     timers_recorded: bool,
+    /// The home as it was at the beginning.
+    home: Setup,
     /// The setup that replaces every recorded one.
     setup: Option<Setup>,
 }
@@ -75,12 +79,13 @@ impl Player {
         let samples = Samples::restored(header.next_sample, header.samples);
         let first = setup.clone().unwrap_or(header.config);
         Player {
-            decider: Decider::new(first, samples, header.snapshot, clock.clone(), began),
+            decider: Decider::new(first.clone(), samples, header.snapshot, clock.clone(), began),
             reader,
             clock,
             began,
             now: began,
             timers_recorded: header.exact && setup.is_none(),
+            home: first,
             setup,
         }
     }
@@ -88,6 +93,11 @@ impl Player {
     /// Shows moments of the recording as times of the home. Its own present means nothing.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// The home as it was at the beginning.
+    pub fn setup(&self) -> &Setup {
+        &self.home
     }
 
     /// When the engine began.
@@ -103,6 +113,11 @@ impl Player {
     /// Asks what is known at the moment it came to.
     pub fn ask(&mut self, command: &Command) -> Outcome {
         self.decider.command(command, self.now)
+    }
+
+    /// From now on, what counted of the access points' messages is shown, too.
+    pub fn witness_all(&mut self) {
+        self.decider.witness_all();
     }
 
     /// Goes on to `until`, which is still replayed, or to the end.
@@ -152,5 +167,8 @@ fn run_timers(decider: &mut Decider, are_recorded: bool, at: Moment, see: &mut d
 fn drain(decider: &mut Decider, now: Moment, see: &mut dyn FnMut(Seen<'_>)) {
     while let Some(effect) = decider.poll_effect() {
         see(Seen::Decided(&effect, now));
+    }
+    while let Some(witnessed) = decider.poll_witnessed() {
+        see(Seen::Witnessed(witnessed));
     }
 }
