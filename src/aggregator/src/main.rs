@@ -17,6 +17,7 @@ mod init;
 mod install;
 mod record;
 mod replay;
+mod report;
 mod run;
 mod samples;
 mod score;
@@ -36,6 +37,8 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom demo    a simulated home, to see it work
   whichroom init    writes whichroom.toml and says what to paste on each access point
   whichroom run     the real thing
+  whichroom report  who roams too often or too late, and what to do
+  whichroom history takes out what was kept, takes recordings in
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
   whichroom calibrate says in which room a device is now, and keeps what is heard of it there
@@ -108,6 +111,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("score") => score::main(args),
                 Some("record") => record::main(args),
                 Some("history") => history::command::main(args),
+                Some("report") => report::main(args),
                 Some("replay") => replay::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),
             }

@@ -5,6 +5,7 @@
 mod chronicle;
 pub mod command;
 mod keeping;
+mod material;
 mod packed;
 mod reader;
 mod schema;
@@ -24,6 +25,7 @@ use whichroom_wire::{Id, Mac};
 
 pub use chronicle::{Chronicle, site_of};
 pub use keeping::{Keeping, Options};
+pub use material::Material;
 pub use reader::Reader;
 pub use schema::OpenError;
 use writer::Writer;

@@ -1,0 +1,52 @@
+//! A stretch of history in memory, for timelines and reports.
+
+use std::collections::BTreeSet;
+
+use whichroom_roaming::{Note, RadioState, Range, Rows, SignalMinute, Span, notes_of_radios};
+use whichroom_wire::Mac;
+
+use super::Reader;
+
+/// How far before a range rows are read where it holds a note: a change is compared with as long before it.
+const COMPARED_MS: u64 = 7 * 24 * 3_600_000;
+
+/// Rows that are owned.
+#[derive(Debug, Clone, Default)]
+pub struct Material {
+    pub spans: Vec<Span>,
+    pub signals: Vec<SignalMinute>,
+    pub radios: Vec<RadioState>,
+    pub notes: Vec<Note>,
+}
+
+impl Material {
+    /// What a timeline of `range` needs, of `macs` or of all.
+    pub fn of_timeline(reader: &Reader, range: Range, macs: Option<&BTreeSet<Mac>>) -> rusqlite::Result<Material> {
+        Ok(Material {
+            spans: reader.spans(range, macs)?,
+            signals: reader.signals(range, macs)?,
+            radios: reader.radios(range)?,
+            notes: reader.notes(range)?,
+        })
+    }
+
+    /// What a report on `range` needs, of `macs` or of all.
+    pub fn of_report(reader: &Reader, range: Range, macs: Option<&BTreeSet<Mac>>) -> rusqlite::Result<Material> {
+        let mut notes = reader.notes(range)?;
+        let radios = reader.radios(range)?;
+        notes.extend(notes_of_radios(&radios));
+        notes.sort_by_key(|note| note.at);
+        let compared = if notes.is_empty() { range } else { Range::new(range.from.before(COMPARED_MS), range.to) };
+        Ok(Material {
+            spans: reader.spans(compared, macs)?,
+            signals: reader.signals(compared, macs)?,
+            radios: reader.radios(compared)?,
+            notes,
+        })
+    }
+
+    /// As the analyses take it.
+    pub fn rows(&self) -> Rows<'_> {
+        Rows { spans: &self.spans, signals: &self.signals, radios: &self.radios, notes: &self.notes }
+    }
+}

@@ -1,0 +1,174 @@
+//! `whichroom report`: how clients roamed, what is wrong with it, and what to do, from the history or a recording.
+
+mod html;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use lexopt::prelude::*;
+use whichroom_presence::Moment;
+use whichroom_roaming::{Analysis, NamedDevice, Parameters, Range, Report, Row, Site, Time};
+use whichroom_wire::Mac;
+
+use crate::history::command::{Place, read_time};
+use crate::history::{Chronicle, Entry, Material, site_of};
+use crate::replay::player::{Player, Seen};
+use crate::replay::{BadLines, say_end};
+use crate::{Failure, config};
+
+const HELP: &str = "\
+whichroom report: who roams too often or too late, why, and what to do.
+
+  --since TIME       2026-11-22T08:15:00+01:00, or 90m, 24h, 7d before now (default: 24h)
+  --until TIME       the same (default: now)
+  --device NAME      of one device: its name or one of its MACs
+  --json             one JSON object
+  --html FILE        a page that stands alone
+  --recording FILE   of a recording, whole unless --since or --until say otherwise
+  --history FILE, --config FILE, --state DIR   as of `whichroom history`
+";
+
+/// What the command line says.
+#[derive(Default)]
+struct Options {
+    since: Option<String>,
+    until: Option<String>,
+    device: Option<String>,
+    json: bool,
+    html: Option<PathBuf>,
+    recording: Option<PathBuf>,
+    place: Place,
+}
+
+/// Runs `whichroom report`.
+pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
+    let mut options = Options::default();
+    while let Some(argument) = args.next()? {
+        match argument {
+            Long("since") => options.since = Some(args.value()?.string()?),
+            Long("until") => options.until = Some(args.value()?.string()?),
+            Long("device") => options.device = Some(args.value()?.string()?),
+            Long("json") => options.json = true,
+            Long("html") => options.html = Some(args.value()?.into()),
+            Long("recording") => options.recording = Some(args.value()?.into()),
+            Long("history") => options.place.history = Some(args.value()?.into()),
+            Long("config") => options.place.config = Some(args.value()?.into()),
+            Long("state") => options.place.state = Some(args.value()?.into()),
+            Long("help") | Short('h') => return crate::print(HELP),
+            Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
+        }
+    }
+    let (report, zone) = match options.recording.take() {
+        Some(file) => of_recording(&file, &options)?,
+        None => of_history(&mut options)?,
+    };
+    let clock = |time: Time| written(time, &zone);
+    if let Some(file) = &options.html {
+        std::fs::write(file, html::page(&report, &clock))
+            .map_err(|error| Failure::run(format!("{} cannot be written: {error}", file.display())))?;
+    }
+    if options.json {
+        let json = serde_json::to_string(&report).map_err(|error| Failure::run(error.to_string()))?;
+        return crate::print(&(json + "\n"));
+    }
+    if options.html.is_some() {
+        return Ok(());
+    }
+    crate::print(&report.text(&clock))
+}
+
+fn of_history(options: &mut Options) -> Result<(Report, TimeZone), Failure> {
+    let now = Timestamp::now();
+    let read = |text: &str| {
+        read_time(text, now).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")))
+    };
+    let from = read(options.since.as_deref().unwrap_or("24h"))?;
+    let to = options.until.as_deref().map(read).transpose()?;
+    let range = Range::new(from, to.unwrap_or(Time::from_ms(now.as_millisecond())));
+    let loaded = config::load(options.place.config.as_deref());
+    let loaded = loaded.map_err(|error| Failure::usage(error.to_string()))?;
+    let site = site_of(&loaded.config.setup);
+    let reader = std::mem::take(&mut options.place).open()?;
+    let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
+    let material = Material::of_report(&reader, range, macs.as_ref())
+        .map_err(|error| Failure::run(format!("the history does not read: {error}")))?;
+    Ok((report_of(&material, &site, range), TimeZone::system()))
+}
+
+fn of_recording(file: &Path, options: &Options) -> Result<(Report, TimeZone), Failure> {
+    let mut player = Player::open(file, None).map_err(Failure::usage)?;
+    let (site, zone) = (site_of(player.setup()), player.clock().zone().clone());
+    let (mut material, whole) = material_of(file, &mut player);
+    let end = Timestamp::from_millisecond(whole.to.as_ms()).unwrap_or_default();
+    let read = |text: &String| {
+        read_time(text, end).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")))
+    };
+    let from = options.since.as_ref().map(read).transpose()?.unwrap_or(whole.from);
+    let to = options.until.as_ref().map(read).transpose()?.unwrap_or(whole.to);
+    if let Some(name) = &options.device {
+        let macs = macs_of(name, &site)?;
+        material.spans.retain(|span| macs.contains(&span.mac));
+        material.signals.retain(|signal| macs.contains(&signal.mac));
+    }
+    Ok((report_of(&material, &site, Range::new(from, to)), zone))
+}
+
+/// What a recording says of the past, and how much of it it holds.
+fn material_of(file: &Path, player: &mut Player) -> (Material, Range) {
+    player.witness_all();
+    let clock = player.clock().clone();
+    let time = |moment: Moment| Time::from_ms(clock.unix_ms(moment));
+    let mut chronicle = Chronicle::new(player.setup(), None, time(player.began()));
+    let (mut material, mut bad) = (Material::default(), BadLines::new(file));
+    let end = player.play(None, &mut |seen| {
+        match seen {
+            Seen::Comes(at) => chronicle.handle_timeout(time(at)),
+            Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
+            Seen::Bad { number, why } => bad.note(number, why),
+            Seen::Decided(..) => {}
+        }
+        chronicle.take_entries().into_iter().for_each(|entry| take(&mut material, entry));
+    });
+    bad.say_count();
+    say_end(file, &end, &clock.date_and_time(player.now()));
+    chronicle.handle_timeout(time(player.now()));
+    let rest: Vec<Entry> = chronicle.take_entries().into_iter().chain(chronicle.open()).collect();
+    rest.into_iter().for_each(|entry| take(&mut material, entry));
+    (material, Range::new(time(player.began()), time(player.now())))
+}
+
+fn take(material: &mut Material, entry: Entry) {
+    match entry {
+        Entry::Row(Row::Span(span)) => material.spans.push(span),
+        Entry::Row(Row::Signal(signal)) => material.signals.push(signal),
+        Entry::Row(Row::Radio(radio)) => material.radios.push(radio),
+        Entry::Note(note) => material.notes.push(note),
+        Entry::Stay(_) | Entry::Erase { .. } => {}
+    }
+}
+
+/// The report on `range` of what `material` holds.
+pub fn report_of(material: &Material, site: &Site, range: Range) -> Report {
+    Analysis::new(material.rows(), site, range, &Parameters::default()).report()
+}
+
+/// The MACs of a device, by its name or one of them.
+fn macs_of(name: &str, site: &Site) -> Result<BTreeSet<Mac>, Failure> {
+    let is_meant = |device: &&NamedDevice| device.name.eq_ignore_ascii_case(name);
+    if let Some(device) = site.devices.iter().find(is_meant) {
+        return Ok(device.macs.iter().copied().collect());
+    }
+    let known = || site.devices.iter().map(|device| device.name.as_str()).collect::<Vec<_>>().join(", ");
+    let mac: Mac = name.parse().map_err(|_| {
+        Failure::usage(format!("there is no device \"{name}\"; known are {}, and any MAC will do", known()))
+    })?;
+    let owner = site.devices.iter().find(|device| device.macs.contains(&mac));
+    Ok(owner.map_or_else(|| BTreeSet::from([mac]), |device| device.macs.iter().copied().collect()))
+}
+
+fn written(time: Time, zone: &TimeZone) -> String {
+    let at = Timestamp::from_millisecond(time.as_ms()).unwrap_or_default();
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
