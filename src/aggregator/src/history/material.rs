@@ -21,7 +21,11 @@ pub struct Material {
 
 impl Material {
     /// What a timeline of `range` needs, of `macs` or of all.
-    pub fn of_timeline(reader: &Reader, range: Range, macs: Option<&BTreeSet<Mac>>) -> rusqlite::Result<Material> {
+    pub fn of_timeline(
+        reader: &Reader,
+        range: Range,
+        macs: Option<&BTreeSet<Mac>>,
+    ) -> rusqlite::Result<Material> {
         Ok(Material {
             spans: reader.spans(range, macs)?,
             signals: reader.signals(range, macs)?,
@@ -31,12 +35,17 @@ impl Material {
     }
 
     /// What a report on `range` needs, of `macs` or of all.
-    pub fn of_report(reader: &Reader, range: Range, macs: Option<&BTreeSet<Mac>>) -> rusqlite::Result<Material> {
+    pub fn of_report(
+        reader: &Reader,
+        range: Range,
+        macs: Option<&BTreeSet<Mac>>,
+    ) -> rusqlite::Result<Material> {
         let mut notes = reader.notes(range)?;
         let radios = reader.radios(range)?;
         notes.extend(notes_of_radios(&radios));
         notes.sort_by_key(|note| note.at);
-        let compared = if notes.is_empty() { range } else { Range::new(range.from.before(COMPARED_MS), range.to) };
+        let compared =
+            if notes.is_empty() { range } else { Range::new(range.from.before(COMPARED_MS), range.to) };
         Ok(Material {
             spans: reader.spans(compared, macs)?,
             signals: reader.signals(compared, macs)?,

@@ -374,9 +374,9 @@ fn killed_in_the_middle_a_hundred_times_it_opens_clean() {
             .unwrap();
         let grown = || fs::metadata(&path).is_ok_and(|file| file.len() > 0);
         while !grown() {
-            std::thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(15 + kill % 20));
+        thread::sleep(Duration::from_millis(15 + kill % 20));
         child.kill().unwrap();
         child.wait().unwrap();
         let writer = Writer::open(&path).unwrap();

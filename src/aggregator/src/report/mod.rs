@@ -81,9 +81,8 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
 
 fn of_history(options: &mut Options) -> Result<(Report, TimeZone), Failure> {
     let now = Timestamp::now();
-    let read = |text: &str| {
-        read_time(text, now).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")))
-    };
+    let read =
+        |text: &str| read_time(text, now).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")));
     let from = read(options.since.as_deref().unwrap_or("24h"))?;
     let to = options.until.as_deref().map(read).transpose()?;
     let range = Range::new(from, to.unwrap_or(Time::from_ms(now.as_millisecond())));
@@ -102,9 +101,8 @@ fn of_recording(file: &Path, options: &Options) -> Result<(Report, TimeZone), Fa
     let (site, zone) = (site_of(player.setup()), player.clock().zone().clone());
     let (mut material, whole) = material_of(file, &mut player);
     let end = Timestamp::from_millisecond(whole.to.as_ms()).unwrap_or_default();
-    let read = |text: &String| {
-        read_time(text, end).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")))
-    };
+    let read =
+        |text: &String| read_time(text, end).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")));
     let from = options.since.as_ref().map(read).transpose()?.unwrap_or(whole.from);
     let to = options.until.as_ref().map(read).transpose()?.unwrap_or(whole.to);
     if let Some(name) = &options.device {
