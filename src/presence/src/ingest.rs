@@ -161,7 +161,7 @@ impl Engine {
                 leaving.parting = Parting::BssLost;
             }
             if claim.gone.is_some_and(|gone| now.since(gone.at) <= LOST_TOGETHER_MS) {
-                memory.lost_with_bss(&self.aps, &self.timing);
+                memory.lost_with_bss(&self.timing);
                 self.arm_device(device, now);
             }
         }
@@ -360,6 +360,9 @@ impl Engine {
             | Change::BeaconReport { .. }
             | Change::KeyMismatch => None,
         };
+        if heard_dbm.is_some() && self.aps[association.ap.0 as usize].exit {
+            memory.exit_at = memory.exit_at.max(Some(at));
+        }
         if let Some(dbm) = heard_dbm {
             memory.rooms.read(association.ap, dbm, at);
             memory.hearing.read(Level { ap: association.ap, how: How::Overheard, dbm, at });
