@@ -15,7 +15,6 @@ mod home_assistant;
 mod hub;
 mod init;
 mod install;
-mod note;
 mod record;
 mod replay;
 mod report;
@@ -39,12 +38,11 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom init    writes whichroom.toml and says what to paste on each access point
   whichroom run     the real thing
   whichroom report  who roams too often or too late, and what to do
-  whichroom note    marks a change, to compare before and after
   whichroom history takes out what was kept, takes recordings in
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
   whichroom calibrate says in which room a device is now, and keeps what is heard of it there
-  whichroom score   how well rooms are told, on recorded traces
+  whichroom score   how right decisions are, on recorded traces or in a simulated house
   whichroom record  writes down everything the access points say
   whichroom replay  what was recorded, decided once more
 
@@ -113,7 +111,6 @@ fn dispatch() -> Result<(), Failure> {
                 Some("score") => score::main(args),
                 Some("record") => record::main(args),
                 Some("history") => history::command::main(args),
-                Some("note") => note::main(args),
                 Some("report") => report::main(args),
                 Some("replay") => replay::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),

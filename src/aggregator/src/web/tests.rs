@@ -26,16 +26,13 @@ fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
             let _ = reply.send(Err(Refusal::unknown_id("person or device", &id, [])));
         }
         Ask::Command(
-            Command::Calibrate { .. }
-            | Command::ForgetSample { .. }
-            | Command::Samples {}
-            | Command::Note { .. },
+            Command::Calibrate { .. } | Command::ForgetSample { .. } | Command::Samples {},
             reply,
         ) => {
             let _ = reply.send(Err(Refusal::Impossible("nobody is connected".to_owned())));
         }
     };
-    let desk = Desk { state: receiver, ask: Arc::new(ask), past: None };
+    let desk = Desk { state: receiver, ask: Arc::new(ask) };
     let server = start(SocketAddr::from((ip, 0)), allowed, desk).unwrap();
     Running { server, state }
 }
@@ -96,7 +93,6 @@ fn every_part_of_the_page_is_served_with_its_type() {
         ("/", "text/html; charset=utf-8", "<title>WhichRoom</title>"),
         ("/page.css", "text/css; charset=utf-8", "--paper"),
         ("/page.js", "text/javascript; charset=utf-8", "EventSource"),
-        ("/calibrate.js", "text/javascript; charset=utf-8", "forget-sample"),
         ("/api/state", "application/json", r#"{"turn":0}"#),
         ("/healthz", "text/plain; charset=utf-8", "ok\n"),
     ] {
@@ -257,7 +253,7 @@ fn a_stop_closes_open_pages_and_frees_the_port() {
 fn a_taken_port_is_named() {
     let running = running(&[]);
     let (_sender, state) = watch::channel(Arc::from("{}"));
-    let desk = Desk { state, ask: Arc::new(|_| {}), past: None };
+    let desk = Desk { state, ask: Arc::new(|_| {}) };
     let Err(error) = start(running.server.address(), Vec::new(), desk) else { panic!("the port was free") };
     let text = error.to_string();
     assert!(text.contains(&running.server.address().to_string()) && text.contains("[web] listen"), "{text}");
