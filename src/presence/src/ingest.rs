@@ -140,7 +140,11 @@ impl Engine {
         self.witness(ap, now, || Fact::Radios(radios.radios.clone()));
         let room = BSSIDS_MAX.saturating_sub(self.bssids.len());
         let bssids = radios.radios.iter().filter_map(|radio| radio.bssid);
-        self.bssids.extend(bssids.take(room).map(|bssid| (bssid, ap)));
+        for bssid in bssids.take(room) {
+            if self.bssids.insert(bssid, ap).is_none() {
+                self.bssids_revision += 1;
+            }
+        }
         let state = self.ap_mut(ap);
         let lost = state.take_radios(radios.radios, now, &timing);
         if !lost.is_empty() {
