@@ -1,6 +1,8 @@
 //! What advice tells people to paste, run by busybox ash with stand-ins for `uci`, `ubus`, `jsonfilter`, `iwinfo`
 //! and `wifi` that know what OpenWrt's know: applied, refused, undone, and put back by itself.
 
+#![expect(clippy::unwrap_used, reason = "a test that is surprised fails, and says where")]
+
 mod common;
 
 use std::fs;
