@@ -164,6 +164,30 @@ fn a_stale_entry_is_no_roam_back_until_something_is_received() {
     );
 }
 
+/// A message shows what the last poll found, and that may be from before the roam.
+#[test]
+fn frames_counted_before_a_roam_do_not_undo_it() {
+    let mut home = Home::new();
+    home.table(1, &[], 0);
+    home.table(2, &[], 0);
+    home.authorized(1, "open", 30_000);
+    home.table(1, &[station(1, 500)], 31_000);
+    home.authorized(2, "ft", 40_000);
+    home.table(1, &[station(1, 510)], 42_000);
+    home.table(1, &[station(1, 520)], 72_000);
+    home.table(1, &[station(1, 520)], 102_000);
+    assert_eq!(home.open(), Some((2, 40)));
+    home.table(1, &[station(1, 600)], 132_000);
+    assert_eq!(home.open(), Some((1, 132)));
+    // It was on an access point between two polls only: that one lists it first when it has gone on.
+    let mut home = Home::new();
+    home.table(1, &[], 0);
+    home.authorized(2, "ft", 40_000);
+    home.table(1, &[station(1, 3)], 43_000);
+    home.event(1, Change::Joined { authorized: true, signal_dbm: None }, 43_500);
+    assert_eq!(home.open(), Some((2, 40)));
+}
+
 /// 22.03 has no `authorized` events: polling alone tells of roams.
 #[test]
 fn polling_alone_finds_roams() {

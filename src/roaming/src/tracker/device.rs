@@ -15,7 +15,7 @@ pub const ROAM_GAP_MS: u64 = 10_000;
 /// How long an ended association waits for a late word of where the station went.
 pub(super) const HOLD_MS: u64 = ROAM_GAP_MS + 5_000;
 
-/// A table may lag behind events by so much: it is polled.
+/// Tables and counters may lag behind events by so much: they are polled.
 const LAG_MS: u64 = 10_000;
 
 /// Drivers count connected time in whole seconds and at their leisure.
@@ -32,6 +32,8 @@ pub(super) struct Device {
     closing: Option<Span>,
     /// End of its last span, and its BSS: the next one begins no earlier.
     last: Option<(Time, Mac)>,
+    /// Nobody saw that one end.
+    abandoned: bool,
     listings: Vec<Listing>,
     /// When anything was last heard of it.
     pub seen: Time,
@@ -174,16 +176,20 @@ impl Device {
         let Some(rival) = begin.max(self.last.map(|(end, _)| end)) else {
             return Some(associated_at.unwrap_or(claim.at));
         };
-        // What just left this very BSS may be listed by a poll that was a little earlier.
+        // A message shows what the agent's last poll found: it may be older than a handshake or a departure, though
+        // it was sent after it.
+        let is_handshake = self.open.as_ref().is_some_and(|open| open.began != Began::Unknown);
         let left_it = self.open.is_none() && self.last.is_some_and(|(_, bssid)| bssid == claim.bssid);
-        let lags = claim.at < rival || (left_it && claim.at < rival.after(LAG_MS));
+        let patience_ms = if is_handshake || left_it { LAG_MS } else { 0 };
+        let lags = claim.at < rival.after(patience_ms);
         let since = match associated_at {
             Some(at) => (at > rival.after(CONNECTED_SLACK_MS)).then_some(at),
             None => (claim.knows_new && before.is_none() && !lags).then_some(claim.at),
         };
-        // Counters that moved since they were read after the rival began are a sign of life.
-        let lives = moved && !lags && before.is_some_and(|before| before.at >= rival);
-        since.or(lives.then_some(claim.at))
+        let goes_on = left_it && self.abandoned && !lags;
+        // Counters that moved are a sign of life if they were last read after the rival began.
+        let lives = moved && before.is_some_and(|before| before.at >= rival.after(LAG_MS));
+        since.or((goes_on || lives).then_some(claim.at))
     }
 
     /// Remembers what a BSS listed, and gives what it listed before.
@@ -221,6 +227,7 @@ impl Device {
     pub fn abandon(&mut self, ended: Ended) {
         if let Some(end) = self.open.as_ref().map(|open| open.end) {
             self.close(end, ended);
+            self.abandoned = true;
         }
     }
 
@@ -244,6 +251,7 @@ impl Device {
         span.end = at.max(span.begin);
         span.ended = Some(ended);
         self.last = Some((span.end, span.bssid));
+        self.abandoned = false;
         // Whatever waited before it began earlier, and was given away when it began.
         self.closing = Some(span);
     }
@@ -321,6 +329,6 @@ impl Device {
 
     pub fn restore(saved: SavedDevice, now: Time) -> Device {
         let SavedDevice { open, closing, last, .. } = saved;
-        Device { open, closing, last, listings: Vec::new(), seen: now }
+        Device { open, closing, last, abandoned: false, listings: Vec::new(), seen: now }
     }
 }
