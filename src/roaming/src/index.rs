@@ -274,7 +274,8 @@ fn change_kind(from: &Span, to: &Span, parameters: &Parameters) -> Option<Change
     }
 }
 
-/// What a change gained: the first signal after it less the last before it.
+/// What a change gained: the signal it led to, less the weakest one in the minute that made it leave. Who walks is
+/// still walking when the change comes, so the better of the first two minutes counts.
 fn gain(readings: &[Reading], from: &Span, to: &Span) -> Option<i16> {
     const NEAR_MS: u64 = 2 * MINUTE_MS;
     let begin = readings.partition_point(|reading| reading.minute < from.end.before(NEAR_MS).minute());
@@ -283,8 +284,9 @@ fn gain(readings: &[Reading], from: &Span, to: &Span) -> Option<i16> {
     let of =
         |bssid| move |reading: &&Reading| reading.hearing == Hearing::Associated && reading.bssid == bssid;
     let before = near.iter().rev().filter(of(from.bssid)).find(|reading| reading.minute <= from.end)?;
-    let after = near.iter().filter(of(to.bssid)).find(|reading| reading.minute >= to.begin.minute())?;
-    Some(i16::from(after.mean_dbm) - i16::from(before.mean_dbm))
+    let after = near.iter().filter(of(to.bssid)).filter(|reading| reading.minute >= to.begin.minute());
+    let after_dbm = after.take(2).map(|reading| reading.mean_dbm).max()?;
+    Some(i16::from(after_dbm) - i16::from(before.min_dbm))
 }
 
 impl Change<'_> {

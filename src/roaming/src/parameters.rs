@@ -13,6 +13,8 @@ pub struct Parameters {
     pub thrash_window_ms: u64,
     /// Slow ping-pong: so many returns that gained nothing ...
     pub slow_returns: u32,
+    /// ... each to an access point that was left this shortly before ...
+    pub slow_return_ms: u64,
     /// ... in a window of this length.
     pub slow_window_ms: u64,
     /// A change that made the signal better by so much was worth it: somebody walked.
@@ -75,6 +77,7 @@ impl Default for Parameters {
             thrash_returns: 5,
             thrash_window_ms: 10 * MINUTE,
             slow_returns: 8,
+            slow_return_ms: 30 * MINUTE,
             slow_window_ms: 4 * HOUR,
             worthwhile_gain_db: 10,
             flap_changes: 4,

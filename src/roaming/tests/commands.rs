@@ -251,6 +251,19 @@ fn what_cannot_be_done_changes_nothing_and_says_why() {
     refused(&lower, &router, "uncommitted changes");
     assert!(router.path("staged").exists(), "what somebody staged stays staged");
 
+    // The second of two BSSs is not there: the first one stays as it was, too.
+    let both = step(AdviceKind::EnableMeasurement);
+    let both = Step { apply: both.apply.replace("in phy0-ap0", "in phy1-ap0 phy0-ap0"), ..both };
+    let router = Router::new();
+    router.write("status.json", &STATUS.replace("phy0-ap0", "wlan7"));
+    refused(&both, &router, "phy0-ap0 is not set up");
+    assert!(!router.path("staged").exists());
+    let router = Router::new();
+    assert_eq!(router.paste(&both.apply), (true, String::new()));
+    assert_eq!(router.set("wireless.guest.ieee80211k").as_deref(), Some("1"));
+    assert_eq!(router.set("wireless.default_radio0.ieee80211k").as_deref(), Some("1"));
+    assert_eq!((router.paste(&both.undo).0, router.read("config")), (true, CONFIG.to_owned()));
+
     let raise = step(AdviceKind::RaisePower);
     let router = Router::new();
     assert!(raise.apply.contains("txpower=20"));

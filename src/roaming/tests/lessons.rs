@@ -62,7 +62,7 @@ fn gap_cliff() {
     {
         assert_eq!(of(every_s).0, Some(kind), "{every_s}");
     }
-    for every_s in [200, 600, 1200] {
+    for every_s in [200, 600, 1200, 1700] {
         assert_eq!(of(every_s).0, Some(EpisodeKind::SlowPingPong), "{every_s}");
     }
     assert_eq!(of(7200).0, None);
@@ -94,7 +94,7 @@ fn walking_is_no_slow_ping_pong() {
         history.signals.push(signal(phone(1), reached, minute, Hearing::Associated, -52));
     }
     assert_eq!(kinds(&history, DAY), []);
-    history.signals.iter_mut().for_each(|signal| signal.mean_dbm = -78);
+    history.signals.iter_mut().for_each(|signal| (signal.min_dbm, signal.mean_dbm) = (-80, -78));
     assert_eq!(kinds(&history, DAY), [(EpisodeKind::SlowPingPong, 39)]);
 }
 

@@ -58,50 +58,58 @@ pub(super) fn is_plain(ifname: &str) -> bool {
     (1..=15).contains(&ifname.len()) && ifname.bytes().all(plain) && !ifname.starts_with('-')
 }
 
-/// A change of `/etc/config/wireless`. `name` tells undo files of different steps apart.
+/// The same change of `/etc/config/wireless` for some BSSs of an access point. `name` tells undo files of different
+/// steps apart.
 pub(super) fn wireless(
     ap: &Id,
-    ifname: &str,
+    ifnames: &[&str],
     name: &str,
     what: String,
     guard: Guard,
     options: &[(Wireless, String)],
 ) -> Option<Step> {
-    if !is_plain(ifname) {
-        return None;
-    }
-    let undo = format!("/etc/whichroom-undo-{name}-{ifname}");
+    let ifnames: Vec<&str> = ifnames.iter().copied().filter(|ifname| is_plain(ifname)).collect();
+    let undo = format!("/etc/whichroom-undo-{name}-{}", ifnames.first()?);
     let paths: Vec<String> = options.iter().map(|(option, _)| format!("\"{}\"", option.path())).collect();
     let sets = options.iter().map(|(option, value)| format!("uci set \"{}={value}\"", option.path()));
-    let sets = sets.collect::<Vec<_>>().join(" &&\n    ");
     let apply = format!(
         r#"( # on {ap}: {what}
-ifname={ifname}
 undo={undo}
-stop() {{ echo "$*" >&2; exit 1; }}
-iface=$(ubus call network.wireless status | jsonfilter -e "@.*.interfaces[@.ifname=\"$ifname\"].section")
-radio=$(uci -q get "wireless.$iface.device")
-case "$radio" in
-'') stop "$ifname is not set up in /etc/config/wireless: nothing changed" ;;
-*' '*) stop "$ifname has several radios ($radio): nothing changed" ;;
-esac
-[ -z "$(uci changes wireless)" ] || stop "wireless has uncommitted changes: commit or revert them first"
-{guard}[ -e "$undo" ] || for option in {paths}; do
-    old=$(uci -q get "$option") && echo "set $option='$old'" || echo "delete $option"
-done >"$undo"
-{sets} &&
-    uci commit wireless && wifi reload || {{ uci revert wireless; stop "that failed: nothing changed"; }}
+stop() {{ echo "$*: nothing changed" >&2; exit 1; }}
+[ -z "$(uci changes wireless)" ] || stop "wireless has uncommitted changes, commit or revert them first"
+stop() {{ uci revert wireless; echo "$*: everything is as it was" >&2; exit 1; }}
+before=
+for ifname in {ifnames}; do
+    iface=$(ubus call network.wireless status | jsonfilter -e "@.*.interfaces[@.ifname=\"$ifname\"].section")
+    radio=$(uci -q get "wireless.$iface.device")
+    case "$radio" in
+    '') stop "$ifname is not set up in /etc/config/wireless" ;;
+    *' '*) stop "$ifname has several radios ($radio)" ;;
+    esac
+{guard}    for option in {paths}; do
+        old=$(uci -q get "$option") && old="set $option='$old'" || old="delete $option"
+        before="$before$old
+"
+    done
+    {sets} || stop "uci refused"
+done
+[ -e "$undo" ] || printf %s "$before" >"$undo"
+uci commit wireless && wifi reload
 tries=0; sleep 5
-until ubus call "hostapd.$ifname" get_status >/dev/null 2>&1; do
-    tries=$((tries + 1)); sleep 2
-    [ $tries -lt 30 ] && continue
-    uci -q batch <"$undo"; uci commit wireless && wifi reload && rm "$undo"
-    stop "$ifname did not come up: everything is as it was"
+for ifname in {ifnames}; do
+    until ubus call "hostapd.$ifname" get_status >/dev/null 2>&1; do
+        tries=$((tries + 1)); sleep 2
+        [ $tries -lt 30 ] && continue
+        uci -q batch <"$undo"; uci commit wireless && wifi reload && rm "$undo"
+        stop "$ifname did not come up"
+    done
 done
 )
 "#,
+        ifnames = ifnames.join(" "),
         guard = guard.script(),
         paths = paths.join(" "),
+        sets = sets.collect::<Vec<_>>().join(" &&\n        "),
     );
     let undo = undo_script(&undo, "wireless", "wifi reload");
     Some(Step { ap: ap.clone(), what, apply, undo })
@@ -153,12 +161,12 @@ impl Guard {
         match self {
             Guard::None => String::new(),
             Guard::AllowsPower(dbm) => format!(
-                r#"limit=$(iwinfo "$ifname" txpowerlist | sed -n 's/^[* ]*\([0-9]\{{1,2\}}\) dBm.*/\1/p' | sort -n | tail -n 1)
-[ "${{limit:-0}}" -ge {dbm} ] || stop "{dbm} dBm is not allowed here, only ${{limit:-an unknown number of}} dBm: nothing changed"
+                r#"    limit=$(iwinfo "$ifname" txpowerlist | sed -n 's/^[* ]*\([0-9]\{{1,2\}}\) dBm.*/\1/p' | sort -n | tail -n 1)
+    [ "${{limit:-0}}" -ge {dbm} ] || stop "{dbm} dBm is not allowed here, only ${{limit:-an unknown number of}} dBm"
 "#
             ),
             Guard::AllowsChannel(channel) => format!(
-                r#"iwinfo "$ifname" freqlist | grep -v restricted | grep -q "Channel {channel})" || stop "channel {channel} is not allowed here: nothing changed"
+                r#"    iwinfo "$ifname" freqlist | grep -v restricted | grep -q "Channel {channel})" || stop "channel {channel} is not allowed here"
 "#
             ),
         }
@@ -172,7 +180,7 @@ mod tests {
     #[test]
     fn an_interface_name_that_is_no_name_gets_no_commands() {
         let ap: Id = "kitchen".parse().unwrap();
-        let step = |ifname| wireless(&ap, ifname, "x", String::new(), Guard::None, &[]);
+        let step = |ifname| wireless(&ap, &[ifname], "x", String::new(), Guard::None, &[]);
         for ifname in ["", "a b", "$(reboot)", "a;b", "a\"]", "-rf", "0123456789abcdef", "a'b", "a\nb"] {
             assert_eq!(step(ifname), None, "{ifname}");
         }

@@ -109,10 +109,6 @@ fn measurement(ssid: &str, bsses: &[&RadioState]) -> Option<Advice> {
     }
     let on = || "1".to_owned();
     let options = [(Wireless::Iface("ieee80211k"), on()), (Wireless::Iface("bss_transition"), on())];
-    let step = |radio: &&RadioState| {
-        let what = format!("802.11k and 802.11v on for {}", radio.ifname);
-        commands::wireless(&radio.ap, &radio.ifname, "11kv", what, Guard::None, &options)
-    };
     Some(Advice {
         kind: AdviceKind::EnableMeasurement,
         reason: format!(
@@ -130,8 +126,20 @@ fn measurement(ssid: &str, bsses: &[&RadioState]) -> Option<Advice> {
              associate the next time."
                 .to_owned(),
         ),
-        steps: off.iter().filter_map(step).collect(),
+        steps: for_each_ap(&off, "11kv", "802.11k and 802.11v on", &options),
     })
+}
+
+/// One step for each access point that has some of these BSSs.
+fn for_each_ap(bsses: &[&RadioState], name: &str, what: &str, options: &[(Wireless, String)]) -> Vec<Step> {
+    let mut ifnames: BTreeMap<&Id, Vec<&str>> = BTreeMap::new();
+    for radio in bsses {
+        ifnames.entry(&radio.ap).or_default().push(&radio.ifname);
+    }
+    let step = |(ap, ifnames): (&Id, &Vec<&str>)| {
+        commands::wireless(ap, ifnames, name, what.to_owned(), Guard::None, options)
+    };
+    ifnames.iter().filter_map(|(ap, ifnames)| step((ap, ifnames))).collect()
 }
 
 /// So many full handshakes are worth a change.
@@ -145,10 +153,6 @@ fn fast_transition(ssid: &str, bsses: &[&RadioState], fast: FastShare) -> Option
     }
     let options =
         [(Wireless::Iface("ieee80211r"), "1".to_owned()), (Wireless::Iface("ft_over_ds"), "0".to_owned())];
-    let step = |radio: &&RadioState| {
-        let what = format!("802.11r on for {}", radio.ifname);
-        commands::wireless(&radio.ap, &radio.ifname, "11r", what, Guard::None, &options)
-    };
     Some(Advice {
         kind: AdviceKind::EnableFastTransition,
         reason: format!(
@@ -169,7 +173,7 @@ fn fast_transition(ssid: &str, bsses: &[&RadioState], fast: FastShare) -> Option
              the last one from the name. Some old devices cannot join a network with 802.11r: if one stays away, \
              undo."
         )),
-        steps: off.iter().filter_map(step).collect(),
+        steps: for_each_ap(&off, "11r", "802.11r on", &options),
     })
 }
 

@@ -97,7 +97,7 @@ fn step(placed: &Placed<'_>) -> Option<commands::Step> {
         what.push_str(&format!(" at {} MHz", placed.width_mhz));
     }
     let guard = Guard::AllowsChannel(channel);
-    commands::wireless(&radio.ap, &radio.ifname, &format!("channel-{channel}"), what, guard, &options)
+    commands::wireless(&radio.ap, &[&radio.ifname], &format!("channel-{channel}"), what, guard, &options)
 }
 
 fn clash_count(placed: &[Placed<'_>]) -> usize {

@@ -130,7 +130,7 @@ fn lower(
         let what = format!("{} from {now_dbm} to {next_dbm} dBm", radio.ifname);
         let options = [(Wireless::Radio("txpower"), next_dbm.to_string())];
         let undo = format!("txpower-{next_dbm}");
-        let step = commands::wireless(&radio.ap, &radio.ifname, &undo, what, Guard::None, &options);
+        let step = commands::wireless(&radio.ap, &[&radio.ifname], &undo, what, Guard::None, &options);
         return Some(Advice {
             kind: AdviceKind::LowerPower,
             reason: format!(
@@ -164,7 +164,7 @@ fn raise(site: &Site, who: &str, radios: &[&RadioState], parameters: &Parameters
     let options = [(Wireless::Radio("txpower"), next_dbm.to_string())];
     let undo = format!("txpower-{next_dbm}");
     let guard = Guard::AllowsPower(next_dbm);
-    let step = commands::wireless(&radio.ap, &radio.ifname, &undo, what, guard, &options);
+    let step = commands::wireless(&radio.ap, &[&radio.ifname], &undo, what, guard, &options);
     Some(Advice {
         kind: AdviceKind::RaisePower,
         reason: format!(
