@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::hearing::{How, Level};
 use crate::output::Effect;
 use crate::setup::Counts;
-use crate::timers::{ApIndex, DeviceIndex};
+use crate::timers::{ApIndex, DeviceIndex, Timer};
 
 /// Requests to one device in any hour.
 pub(crate) const HOURLY: usize = 20;
@@ -333,7 +333,9 @@ impl Engine {
         let (Some(ap), Some(dbm)) = (self.bssids.get(&heard).copied(), rcpi_dbm) else { return };
         let memory = &mut self.devices[device.0 as usize].memory;
         memory.asking.handle_report(at);
+        let due = memory.rooms.read_report(ap, dbm, at);
         memory.hearing.read(Level { ap, how: How::Reported, dbm, at });
+        self.timers.set_if_idle(Timer::Room(device), due);
     }
 }
 

@@ -229,6 +229,7 @@ impl Engine {
     /// Everything that depends on samples is built anew.
     pub(crate) fn samples_changed(&mut self, now: Moment) {
         self.samples_revision += 1;
+        self.learn_rooms();
         self.flush(now);
     }
 

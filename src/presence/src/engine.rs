@@ -17,15 +17,13 @@ use crate::house::House;
 use crate::output::{Effect, Problem, Witnessed};
 use crate::person::{Person, PersonState};
 use crate::publish::{PublishedDevice, Touched};
-use crate::setup::{DeviceSetup, Setup, SsidKind, Timing};
+use crate::rooms::{Model, Place, Receiver};
+use crate::setup::{DeviceSetup, RoomSetup, Setup, SsidKind, Timing};
 use crate::snapshot::Snapshot;
 use crate::timers::{ApIndex, DeviceIndex, Timer, Timers};
 
 /// Access points that are remembered: their number is in the hands of whoever may publish to the broker.
 pub(crate) const ACCESS_POINTS_MAX: usize = 4096;
-
-/// BSSs the agents are told: a campus has more, and their reports are not filtered.
-const BSSIDS_TOLD_MAX: usize = 1024;
 
 /// Who is home and in which room.
 #[derive(Debug)]
@@ -33,6 +31,10 @@ pub struct Engine {
     pub(crate) timing: Timing,
     pub(crate) ssids: BTreeMap<String, SsidKind>,
     pub(crate) rooms: Vec<Room>,
+    /// As they were set up; the first of `rooms`, in the same order.
+    places: Vec<Place>,
+    /// What the rooms of devices are judged by.
+    pub(crate) model: Model,
     pub(crate) aps: Vec<AccessPoint>,
     pub(crate) ap_by_id: BTreeMap<Id, ApIndex>,
     /// APs people leave home past.
@@ -46,7 +48,6 @@ pub struct Engine {
     pub(crate) house: House,
     /// Addresses of the home's own BSSs, and whose they are: no strangers.
     pub(crate) bssids: BTreeMap<Mac, ApIndex>,
-    pub(crate) bssids_revision: u64,
     pub(crate) problems: BTreeSet<Problem>,
     pub(crate) broker_problem: Option<Problem>,
     pub(crate) started: Moment,
@@ -90,10 +91,19 @@ impl Engine {
 
     fn build(setup: Setup, now: Moment) -> Engine {
         let Setup { access_points, rooms, people, devices, ssids, timing } = setup;
+        let mut places: Vec<Place> = rooms.iter().map(place_of).collect();
+        for ap in &access_points {
+            let place = ap.room.as_ref().and_then(|room| places.iter_mut().find(|place| place.id == *room));
+            if let Some(place) = place {
+                place.floor = place.floor.or(ap.floor);
+            }
+        }
         let rooms =
             rooms.into_iter().map(|room| Room { id: room.id, name: room.name, people: BTreeSet::new() });
         let mut engine = Engine {
             timing,
+            places,
+            model: Model::default(),
             ssids: ssids.into_iter().map(|ssid| (ssid.name, ssid.kind)).collect(),
             rooms: rooms.collect(),
             aps: Vec::new(),
@@ -106,7 +116,6 @@ impl Engine {
             people: Vec::new(),
             house: House::new(now),
             bssids: BTreeMap::new(),
-            bssids_revision: 0,
             problems: BTreeSet::new(),
             broker_problem: None,
             started: now,
@@ -145,7 +154,16 @@ impl Engine {
         for device in devices {
             engine.add_device(device, None, now);
         }
+        engine.learn_rooms();
         engine
+    }
+
+    /// Builds anew what the rooms of devices are judged by: rooms, APs or samples changed.
+    pub(crate) fn learn_rooms(&mut self) {
+        let more = self.rooms[self.places.len()..].iter().map(|room| Place::unknown(room.id.clone()));
+        self.places.extend(more);
+        let receivers = self.aps.iter().map(|ap| Receiver { id: ap.id.clone(), room: ap.room });
+        self.model = Model::new(&self.places, &receivers.collect::<Vec<_>>(), self.samples.list());
     }
 
     fn add_device(&mut self, device: DeviceSetup, person: Option<usize>, now: Moment) -> usize {
@@ -196,6 +214,7 @@ impl Engine {
         let rooms_before = self.rooms.len();
         let room = self.room_or_new(id, name_of(id));
         let index = self.add_ap(id.clone(), name_of(id), room, false, false, now);
+        self.model.add_receiver(room, id);
         if self.rooms.len() > rooms_before {
             self.effects.push_back(Effect::NewRoom(self.room_view(room)));
         }
@@ -240,6 +259,7 @@ impl Engine {
         next.broker_problem = old.broker_problem;
         next.samples = old.samples;
         next.samples_revision = old.samples_revision;
+        next.learn_rooms();
         next.requests = old.requests;
         next.house.carry(&old.house);
         let mut ap_now: Vec<Option<ApIndex>> = Vec::new();
@@ -258,7 +278,6 @@ impl Engine {
         let moved =
             |(bssid, ap): (Mac, ApIndex)| Some((bssid, ap_now.get(ap.0 as usize).copied().flatten()?));
         next.bssids = bssids.filter_map(moved).collect();
-        next.bssids_revision = old.bssids_revision + 1;
         for (position, room) in old.rooms.iter().enumerate() {
             room_now[position] =
                 next.rooms.iter().position(|known| known.id == room.id).or(room_now[position]);
@@ -370,20 +389,15 @@ impl Engine {
         self.witnessed.as_mut()?.pop_front()
     }
 
-    /// The home's own BSSs, in order; none while they are too many to be told.
-    pub fn bssids(&self) -> Vec<Mac> {
-        if self.bssids.len() > BSSIDS_TOLD_MAX { Vec::new() } else { self.bssids.keys().copied().collect() }
-    }
-
-    /// Counts the BSSs that were met: what was told at another count is outdated.
-    pub fn bssids_revision(&self) -> u64 {
-        self.bssids_revision
-    }
-
     /// The addresses whose probes the agents are to publish, in order.
     pub fn tracked(&self) -> Vec<Mac> {
         self.device_by_mac.keys().copied().collect()
     }
+}
+
+fn place_of(room: &RoomSetup) -> Place {
+    let RoomSetup { id, adjoins, floor, outdoor, name: _ } = room;
+    Place { id: id.clone(), adjoins: adjoins.clone(), floor: *floor, outdoor: *outdoor }
 }
 
 /// The name of what only has an id: "living-room" becomes "Living room".

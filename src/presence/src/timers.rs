@@ -5,8 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::Moment;
 
 /// Position of an access point within the engine; stable until the setup changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ApIndex(pub(crate) u32);
+
+impl ApIndex {
+    /// The access point at a position of the list a [`crate::rooms::Model`] was built from.
+    pub fn at(position: usize) -> ApIndex {
+        crate::engine::ap_index(position)
+    }
+}
 
 /// Position of a device within the engine; stable until the setup changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,7 +1,9 @@
 //! Scores decisions about rooms on recorded traces, once a second, against where the phone was. An AP stands in the
 //! room of its name.
 
+mod calibrate;
 mod measure;
+mod ours;
 mod rule;
 mod trace;
 mod view;
@@ -14,9 +16,10 @@ use serde::Serialize;
 
 use crate::Failure;
 use measure::{Judged, Score, Sums};
+use ours::{Home, Ours};
 use rule::{Loudest, Rule};
 use trace::{Refusal, Trace};
-use view::View;
+use view::{Shown, View};
 
 const HELP: &str = "\
 whichroom score FILE...: how well rooms are told, on recorded traces.
@@ -28,7 +31,11 @@ which nothing was heard for 2 s are skipped.
   --view all|associated       all: what every access point heard (default). associated: what a home really gives: the
                               phone is on one access point, which hears it once in 5 s, and leaves it only below
                               -85 dBm for one at least 8 dB better; everyone hears it in the second before
-  --rule strongest|margin     strongest: the best of the last second. margin: the best mean of 5 s, once 6 dB ahead
+  --rule strongest|margin|ours
+                              strongest: the best of the last second. margin: the best mean of 5 s, once 6 dB ahead.
+                              ours: what whichroom run does (default)
+  --calibrate FILE...         what whichroom calibrate would have found in these traces, for ours; a trace among them
+                              is left out while it is itself scored
   --json                      {\"files\":[{\"file\",\"accuracy\",\"changes_per_hour\",\"true_changes_per_hour\",
                               \"median_delay_s\",\"p95_delay_s\"}],\"total\":{the same}}
 ";
@@ -37,6 +44,7 @@ struct Options {
     files: Vec<PathBuf>,
     view: View,
     rule: Rule,
+    calibrate: Vec<PathBuf>,
     json: bool,
 }
 
@@ -58,10 +66,12 @@ struct Line {
 pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
     let Some(options) = options(args)? else { return crate::print(HELP) };
     let traces = options.files.iter().map(read).collect::<Result<Vec<Trace>, Failure>>()?;
-    for trace in &traces {
-        known_rooms_only(trace, &traces).map_err(|refusal| Failure::usage(refusal.to_string()))?;
+    let calibration = options.calibrate.iter().map(read).collect::<Result<Vec<Trace>, Failure>>()?;
+    for trace in traces.iter().chain(&calibration) {
+        known_rooms_only(trace, &traces, &calibration)
+            .map_err(|refusal| Failure::usage(refusal.to_string()))?;
     }
-    let report = report(&traces, &options);
+    let report = report(&traces, &calibration, &options);
     if options.json {
         let text = serde_json::to_string(&report)
             .map_err(|error| Failure::run(format!("the report cannot be written: {error}")))?;
@@ -71,11 +81,13 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
 }
 
 fn options(mut args: lexopt::Parser) -> Result<Option<Options>, Failure> {
-    let mut options = Options { files: Vec::new(), view: View::All, rule: Rule::Margin, json: false };
+    let mut options =
+        Options { files: Vec::new(), view: View::All, rule: Rule::Ours, calibrate: Vec::new(), json: false };
     while let Some(argument) = args.next()? {
         match argument {
             Long("view") => options.view = choice("--view", &args.value()?.string()?, &VIEWS)?,
             Long("rule") => options.rule = choice("--rule", &args.value()?.string()?, &RULES)?,
+            Long("calibrate") => options.calibrate.extend(args.values()?.map(PathBuf::from)),
             Long("json") => options.json = true,
             Long("help") | Short('h') => return Ok(None),
             Value(file) => options.files.push(PathBuf::from(file)),
@@ -85,12 +97,16 @@ fn options(mut args: lexopt::Parser) -> Result<Option<Options>, Failure> {
     if options.files.is_empty() {
         return Err(Failure::usage(format!("no trace to score\n\n{HELP}")));
     }
+    if !options.calibrate.is_empty() && options.rule != Rule::Ours {
+        return Err(Failure::usage("--calibrate is for --rule ours: the others learn nothing"));
+    }
     Ok(Some(options))
 }
 
 const VIEWS: [(&str, View); 2] = [("all", View::All), ("associated", View::Associated)];
 
-const RULES: [(&str, Rule); 2] = [("strongest", Rule::Strongest), ("margin", Rule::Margin)];
+const RULES: [(&str, Rule); 3] =
+    [("strongest", Rule::Strongest), ("margin", Rule::Margin), ("ours", Rule::Ours)];
 
 fn choice<T: Copy>(option: &str, text: &str, choices: &[(&str, T)]) -> Result<T, Failure> {
     let found = choices.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
@@ -106,13 +122,14 @@ fn read(file: &PathBuf) -> Result<Trace, Failure> {
     trace::parse(&file.display().to_string(), &text).map_err(|refusal| Failure::usage(refusal.to_string()))
 }
 
-/// A room no AP of that home stands in can never be told: a slip of the pen more likely than a room. Traces that
-/// share an AP are of one home.
-fn known_rooms_only(trace: &Trace, traces: &[Trace]) -> Result<(), Refusal> {
+/// A room no AP of that home stands in, and that no calibration was made in, can never be told: a slip of the pen
+/// more likely than a room. Traces that share an AP are of one home.
+fn known_rooms_only(trace: &Trace, traces: &[Trace], calibration: &[Trace]) -> Result<(), Refusal> {
     let aps: BTreeSet<&String> = trace.aps.iter().collect();
-    let same_home = traces.iter().filter(|other| other.aps.iter().any(|ap| aps.contains(ap)));
-    let known: BTreeSet<&String> =
-        same_home.flat_map(|other| &other.aps).chain(aps.iter().copied()).collect();
+    let is_same_home = |other: &&Trace| other.aps.iter().any(|ap| aps.contains(ap));
+    let of_home = traces.iter().chain(calibration).filter(is_same_home).flat_map(|other| &other.aps);
+    let calibrated = calibration.iter().filter(is_same_home).flat_map(|other| &other.rooms);
+    let known: BTreeSet<&String> = of_home.chain(calibrated).chain(aps.iter().copied()).collect();
     let unknown = trace.readings.iter().find(|reading| !known.contains(&trace.rooms[reading.room]));
     let Some(reading) = unknown else { return Ok(()) };
     let names: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
@@ -124,10 +141,11 @@ fn known_rooms_only(trace: &Trace, traces: &[Trace]) -> Result<(), Refusal> {
     Err(Refusal { file: trace.file.clone(), line: reading.line, reason })
 }
 
-fn report(traces: &[Trace], options: &Options) -> Report {
+fn report(traces: &[Trace], calibration: &[Trace], options: &Options) -> Report {
     let mut total = Sums::default();
     let files = traces.iter().map(|trace| {
-        let sums = measure::sum(&judge(trace, options));
+        let home = Home::new(trace, calibration.iter().filter(|other| !other.is_same(trace)));
+        let sums = measure::sum(&judge(trace, &home, options));
         total.add(&sums);
         Line { file: trace.file.clone(), score: sums.score() }
     });
@@ -135,22 +153,51 @@ fn report(traces: &[Trace], options: &Options) -> Report {
 }
 
 /// Runs the rule over a trace; what it says at the end of each judged second counts.
-fn judge<'t>(trace: &'t Trace, options: &Options) -> Vec<Judged<'t>> {
-    let mut rule = match options.rule {
-        Rule::Strongest => Loudest::strongest(),
-        Rule::Margin => Loudest::with_margin(),
-    };
+fn judge<'t>(trace: &'t Trace, home: &'t Home, options: &Options) -> Vec<Judged<'t>> {
+    let mut decider = Decider::new(options.rule);
     let shown = view::shown(trace, options.view);
     let mut next = 0;
     let seconds = measure::seconds(trace).into_iter().map(|second| {
         while let Some(shown) = shown.get(next).filter(|shown| shown.at_ms <= second.at_ms) {
-            rule.take(shown);
+            decider.take(home, shown);
             next += 1;
         }
-        let decided = rule.decide(second.at_ms).map(|ap| trace.aps[ap].as_str());
+        let decided = decider.decide(home, second.at_ms).map(|room| home.rooms[room].as_str());
         Judged { at_ms: second.at_ms, truth: &trace.rooms[second.truth], decided }
     });
     seconds.collect()
+}
+
+/// A rule at work.
+enum Decider {
+    Loudest(Loudest),
+    Ours(Box<Ours>),
+}
+
+impl Decider {
+    fn new(rule: Rule) -> Decider {
+        match rule {
+            Rule::Strongest => Decider::Loudest(Loudest::strongest()),
+            Rule::Margin => Decider::Loudest(Loudest::with_margin()),
+            Rule::Ours => Decider::Ours(Box::default()),
+        }
+    }
+
+    fn take(&mut self, home: &Home, shown: &Shown) {
+        match self {
+            Decider::Loudest(rule) => rule.take(shown),
+            Decider::Ours(ours) => ours.take(home, shown),
+        }
+    }
+
+    /// The room by its position in the home.
+    fn decide(&mut self, home: &Home, now_ms: i64) -> Option<usize> {
+        match self {
+            // An AP's position is its room's.
+            Decider::Loudest(rule) => rule.decide(now_ms),
+            Decider::Ours(ours) => ours.decide(home, now_ms),
+        }
+    }
 }
 
 fn table(report: &Report) -> String {
@@ -176,8 +223,8 @@ mod tests {
     use super::*;
 
     fn run(text: &str, rule: Rule) -> Report {
-        let options = Options { files: Vec::new(), view: View::All, rule, json: true };
-        report(&[trace::parse("f.csv", text).unwrap()], &options)
+        let options = Options { files: Vec::new(), view: View::All, rule, calibrate: Vec::new(), json: true };
+        report(&[trace::parse("f.csv", text).unwrap()], &[], &options)
     }
 
     /// A walk from a to b after ten seconds, both heard twice a second.
@@ -210,11 +257,16 @@ mod tests {
         let parse =
             |file: &str, text: &str| trace::parse(file, &format!("t_ms,ap,rssi_dbm,room\n{text}")).unwrap();
         let first = parse("1.csv", "0,a,-60,a\n1,a,-60,loft\n");
-        let refusal = known_rooms_only(&first, std::slice::from_ref(&first)).unwrap_err().to_string();
+        let refusal = known_rooms_only(&first, std::slice::from_ref(&first), &[]).unwrap_err().to_string();
         assert_eq!(refusal, "1.csv:3: unknown room \"loft\": no access point stands in it; known are a");
         let other = parse("2.csv", "0,loft,-60,a\n");
-        assert!(known_rooms_only(&first, &[first.clone(), other]).is_err(), "another home's");
+        assert!(known_rooms_only(&first, &[first.clone(), other], &[]).is_err(), "another home's");
         let same = parse("3.csv", "0,loft,-60,a\n1,a,-60,a\n");
-        assert!(known_rooms_only(&first, &[first.clone(), same]).is_ok());
+        assert!(known_rooms_only(&first, &[first.clone(), same], &[]).is_ok());
+        let calibrated = std::slice::from_ref(&first);
+        assert!(
+            known_rooms_only(&first, calibrated, calibrated).is_ok(),
+            "calibrated rooms need no access point"
+        );
     }
 }

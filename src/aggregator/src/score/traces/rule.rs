@@ -10,6 +10,8 @@ pub enum Rule {
     Strongest,
     /// The best by the mean of five seconds, once it is 6 dB ahead.
     Margin,
+    /// The product's.
+    Ours,
 }
 
 /// A rule over means, and what it has heard lately.

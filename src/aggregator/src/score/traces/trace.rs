@@ -24,6 +24,13 @@ pub struct Trace {
     pub readings: Vec<Reading>,
 }
 
+impl Trace {
+    /// Whether it is the same recording, under whatever name.
+    pub fn is_same(&self, other: &Trace) -> bool {
+        (&self.aps, &self.rooms, &self.readings) == (&other.aps, &other.rooms, &other.readings)
+    }
+}
+
 /// An AP heard the phone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reading {

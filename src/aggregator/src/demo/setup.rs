@@ -6,7 +6,7 @@ use whichroom_presence::setup::{
 use whichroom_simulator::World;
 
 /// What a person who lives there would write into the configuration.
-pub(crate) fn of(world: &World) -> Setup {
+pub(super) fn of(world: &World) -> Setup {
     let access_points = world.access_points().iter().map(|ap| AccessPointSetup {
         id: ap.id.clone(),
         name: ap.name.clone(),
@@ -25,7 +25,7 @@ pub(crate) fn of(world: &World) -> Setup {
         let devices = world.phones().iter().filter(|phone| phone.person == index).map(|phone| DeviceSetup {
             id: phone.id.clone(),
             name: phone.name.clone(),
-            macs: phone.macs(),
+            macs: vec![phone.mac],
             counts: Counts::Always,
         });
         PersonSetup {
@@ -40,11 +40,7 @@ pub(crate) fn of(world: &World) -> Setup {
         rooms: rooms.collect(),
         people: people.collect(),
         devices: Vec::new(),
-        ssids: world
-            .ssids()
-            .into_iter()
-            .map(|name| SsidSetup { name: name.to_owned(), kind: SsidKind::Family })
-            .collect(),
+        ssids: vec![SsidSetup { name: world.ssid().to_owned(), kind: SsidKind::Family }],
         timing: Timing::default(),
     }
 }

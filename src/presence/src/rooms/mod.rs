@@ -1,0 +1,419 @@
+//! Which room a device is in: a hidden Markov model over rooms, filtered forward.
+//!
+//! What is heard within 400 ms is one observation. Between two observations a device may have walked, rather to an
+//! adjoining room than elsewhere; then each room counts by how likely it makes what was heard. Without calibration
+//! the loudest AP's room is the likeliest, with it the room whose pattern fits. Which AP the phone chose is evidence
+//! once, when it chooses, and less the more often it has chosen lately. The room changes when another has most of
+//! the probability. While nothing is heard nothing happens: silence is no movement.
+
+mod fingerprint;
+mod levels;
+mod model;
+
+pub use model::{Model, Place, Receiver};
+
+use crate::Moment;
+use crate::timers::ApIndex;
+use levels::{Heard, Levels};
+use model::Observation;
+
+/// APs remembered for one device.
+const AP_LIMIT: usize = 16;
+
+/// Rooms weighed for one device.
+const ROOM_LIMIT: usize = 16;
+
+/// What comes within this is one observation: APs hear the same frame, and what one AP hears within it fades alike.
+const OBSERVATION_MS: u64 = 400;
+
+/// How often a phone that is awake changes rooms, per second: each few minutes. Only what is heard tells when.
+const STEPS_PER_S: f32 = 0.005;
+
+/// After a longer silence it may have walked, but not more than this says: a sleeper's first frame is one observation.
+const STEPPING_MS: u64 = 10_000;
+
+/// Another room is believed with this probability.
+const BELIEVED: f32 = 0.7;
+
+/// How soon a change of AP is forgotten, in seconds. One that follows others soon is bouncing rather than walking.
+const CALM_S: f32 = 30.0;
+
+/// Highest confidence, in percent: where somebody said it, where several APs were compared, where only one heard it,
+/// where nothing is known but the AP it chose.
+const TOLD_PERCENT: f32 = 95.0;
+const COMPARED_PERCENT: f32 = 95.0;
+const ALONE_PERCENT: f32 = 85.0;
+const CHOSEN_PERCENT: f32 = 70.0;
+
+/// Between rooms that what is heard now makes equally likely, the one it was in before: twice as likely, as a
+/// logarithm. For confidence only, which is to be no surer than one observation.
+const BEFORE: f32 = 0.7;
+
+/// Parts below this do not walk: what they add is lost in what is uncertain.
+const WALKING: f32 = 0.001;
+
+/// Half of what confidence exceeds a coin's is lost in this time without anything heard.
+const HALF_LIFE_MS: f32 = 8.0 * 3_600_000.0;
+
+/// Candidates below this are not worth showing.
+const SHOWN: f32 = 0.005;
+
+/// A candidate and its probability.
+#[derive(Debug, Clone, Copy)]
+struct Weight {
+    room: usize,
+    part: f32,
+}
+
+/// The room of one device and the evidence for it.
+#[derive(Debug, Clone, Default)]
+pub struct RoomEstimate {
+    room: Option<usize>,
+    since: Moment,
+    /// Candidates; their parts sum to 1.
+    weights: Vec<Weight>,
+    heard: Levels,
+    reported: Levels,
+    /// The first reading that no observation includes yet.
+    pending: Option<Moment>,
+    reports_pending: Option<Moment>,
+    observed_at: Option<Moment>,
+    associated: Option<ApIndex>,
+    /// Its choice is no part of an observation yet.
+    has_chosen: bool,
+    /// How often it changed APs lately, and when last.
+    changes: f32,
+    changed_at: Moment,
+    /// In percent, when it was last observed.
+    confidence: f32,
+}
+
+/// What [`RoomEstimate::evaluate`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// The room is another one.
+    pub changed: bool,
+    /// When to look again: readings wait for others of the same moment.
+    pub look_again: Option<Moment>,
+}
+
+impl RoomEstimate {
+    /// A room known from before a restart.
+    pub fn restored(
+        room: Option<usize>,
+        associated: Option<ApIndex>,
+        since: Moment,
+        confidence: u8,
+    ) -> RoomEstimate {
+        RoomEstimate { room, associated, since, confidence: f32::from(confidence), ..RoomEstimate::default() }
+    }
+
+    /// Position of the room among the model's.
+    pub fn room(&self) -> Option<usize> {
+        self.room
+    }
+
+    /// Since when.
+    pub fn since(&self) -> Moment {
+        self.since
+    }
+
+    /// How sure the room was when the device was last heard: in percent, in steps of 5.
+    pub fn confidence(&self) -> u8 {
+        in_steps(self.confidence)
+    }
+
+    /// How sure it is now: what was heard long ago says less.
+    pub fn confidence_at(&self, now: Moment) -> u8 {
+        /// What nobody heard for ever is as good as a coin.
+        const COIN: f32 = 50.0;
+        // Hours: precise enough.
+        let age_ms = self.observed_at.map_or(0, |at| now.since(at)) as f32;
+        let kept = (-age_ms / HALF_LIFE_MS * std::f32::consts::LN_2).exp();
+        in_steps(self.confidence.min(COIN) + (self.confidence - COIN).max(0.0) * kept)
+    }
+
+    /// Rooms it may be in and how likely each is, in percent, the likeliest first.
+    pub fn candidates(&self) -> Vec<(usize, u8)> {
+        let mut shown: Vec<Weight> =
+            self.weights.iter().copied().filter(|weight| weight.part >= SHOWN).collect();
+        shown.sort_by(|one, other| other.part.total_cmp(&one.part).then(one.room.cmp(&other.room)));
+        // From 0 to 100.
+        shown.into_iter().map(|weight| (weight.room, (weight.part * 100.0).round() as u8)).collect()
+    }
+
+    /// Takes in a signal that proves nearness: of a frame, or of a station whose receive counters moved.
+    pub fn read(&mut self, ap: ApIndex, signal_dbm: i8, at: Moment) {
+        self.heard.read(ap, f32::from(signal_dbm), at);
+        self.pending.get_or_insert(at);
+    }
+
+    /// Takes in how the device itself hears an AP (802.11k), from `rcpi / 2 - 110`. On a scale of its own: it is only
+    /// compared with other reports. Returns when to evaluate: when the others of one answer will be there.
+    pub fn read_report(&mut self, ap: ApIndex, rcpi_dbm: i8, at: Moment) -> Moment {
+        self.reported.read(ap, f32::from(rcpi_dbm), at);
+        self.reports_pending.get_or_insert(at).after(OBSERVATION_MS)
+    }
+
+    /// The association left this AP: what it heard until then is the past, however loud. What it overhears from now
+    /// on counts again.
+    pub fn left(&mut self, ap: ApIndex) {
+        self.heard.forget(ap);
+    }
+
+    /// Somebody said where it is.
+    pub fn told(&mut self, room: usize, now: Moment) {
+        self.weights = vec![Weight { room, part: 1.0 }];
+        self.confidence = TOLD_PERCENT;
+        if self.room != Some(room) {
+            self.enter(room, now);
+        }
+    }
+
+    /// Forgets everything: the device left.
+    pub fn leave(&mut self) {
+        *self = RoomEstimate::default();
+    }
+
+    /// Weighs what was taken in; `associated` is the AP the device is on, if that is known.
+    pub fn evaluate(&mut self, associated: Option<ApIndex>, model: &Model, now: Moment) -> Verdict {
+        let mut changed = false;
+        if associated != self.associated {
+            self.note_choice(associated, now);
+        }
+        if self.has_chosen || is_due(self.pending, now) {
+            self.pending = None;
+            changed |= self.observe_heard(model, now);
+        }
+        if is_due(self.reports_pending, now) {
+            self.reports_pending = None;
+            changed |= self.observe_reported(model, now);
+        }
+        let waiting = [self.pending, self.reports_pending].into_iter().flatten().min();
+        Verdict { changed, look_again: waiting.map(|since| since.after(OBSERVATION_MS)) }
+    }
+
+    /// It is on another AP. That is evidence once: phones stay where they are, however far they are carried. Before
+    /// it chose it looked around, so it is weighed together with who heard it doing so.
+    fn note_choice(&mut self, associated: Option<ApIndex>, now: Moment) {
+        let before = std::mem::replace(&mut self.associated, associated);
+        // Where somebody said where it is before anything was heard, nothing has changed.
+        if associated.is_none() || (before.is_none() && self.room.is_some()) {
+            return;
+        }
+        if before.is_some() {
+            self.changes = self.changes_at(now) + 1.0;
+            self.changed_at = now;
+        }
+        self.has_chosen = true;
+    }
+
+    fn observe_heard(&mut self, model: &Model, now: Moment) -> bool {
+        let mut levels = [Heard::default(); AP_LIMIT];
+        let count = self.heard.fresh_into(&mut levels, now);
+        let has_chosen = std::mem::take(&mut self.has_chosen);
+        if count == 0 && !has_chosen {
+            return false;
+        }
+        let (associated, calm) = (self.associated, self.calm_at(now));
+        let observation = Observation { levels: &levels[..count], associated, has_chosen, calm };
+        let most = match count {
+            0 => CHOSEN_PERCENT,
+            _ if observation.is_overheard() => COMPARED_PERCENT,
+            _ => ALONE_PERCENT,
+        };
+        let changed = self.weigh(model, now, |model, rooms, logs| model.observe(&observation, rooms, logs));
+        self.confidence = self.confidence.min(most);
+        changed
+    }
+
+    fn observe_reported(&mut self, model: &Model, now: Moment) -> bool {
+        let mut levels = [Heard::default(); AP_LIMIT];
+        let count = self.reported.fresh_into(&mut levels, now);
+        // On a scale nobody knows, one level says nothing.
+        if count < 2 {
+            return false;
+        }
+        let levels = &levels[..count];
+        let changed =
+            self.weigh(model, now, |model, rooms, logs| model.observe_reported(levels, rooms, logs));
+        self.confidence = self.confidence.min(COMPARED_PERCENT);
+        changed
+    }
+
+    /// One step of the filter: it may have walked, then `evidence` gives the logarithms of each room's likelihood.
+    fn weigh(
+        &mut self,
+        model: &Model,
+        now: Moment,
+        evidence: impl FnOnce(&Model, &[usize], &mut [f32]),
+    ) -> bool {
+        self.admit(model);
+        self.walk(model, now);
+        let (mut rooms, mut logs) = ([0usize; ROOM_LIMIT], [0.0f32; ROOM_LIMIT]);
+        let count = self.weights.len();
+        for (slot, weight) in rooms.iter_mut().zip(&self.weights) {
+            *slot = weight.room;
+        }
+        let (rooms, logs) = (&rooms[..count], &mut logs[..count]);
+        evidence(model, rooms, logs);
+        for (weight, log) in self.weights.iter_mut().zip(logs.iter()) {
+            weight.part *= log.exp();
+        }
+        self.normalize();
+        let changed = self.decide(now);
+        self.confidence = self.surety(logs);
+        changed
+    }
+
+    /// Candidates are all rooms of a small home, and those that something speaks for in a large one.
+    fn admit(&mut self, model: &Model) {
+        let current = self.room;
+        self.weights.retain(|weight| model.knows(weight.room) || current == Some(weight.room));
+        let all = model.candidates();
+        if self.weights.is_empty() {
+            let known = current.as_ref().map_or(all, std::slice::from_ref);
+            let part = 1.0 / known.len().max(1) as f32;
+            self.weights.extend(known.iter().map(|room| Weight { room: *room, part }));
+        }
+        if self.weights.len() < all.len() {
+            all.iter().for_each(|room| self.admit_room(*room));
+        }
+        if all.is_empty() {
+            let mut aps = [ApIndex(0); 2 * AP_LIMIT + 1];
+            let mut count = 0;
+            let heard = self.heard.aps().chain(self.reported.aps()).chain(self.associated);
+            for (slot, ap) in aps.iter_mut().zip(heard) {
+                *slot = ap;
+                count += 1;
+            }
+            for ap in &aps[..count] {
+                model.rooms_spoken_for(*ap).iter().for_each(|room| self.admit_room(*room));
+            }
+        }
+    }
+
+    /// A new candidate begins with nothing; walking there brings it what it has.
+    fn admit_room(&mut self, room: usize) {
+        if self.weights.iter().any(|weight| weight.room == room) {
+            return;
+        }
+        if self.weights.len() == ROOM_LIMIT {
+            let others = self.weights.iter().enumerate().filter(|(_, weight)| Some(weight.room) != self.room);
+            let least = others.min_by(|(_, one), (_, other)| one.part.total_cmp(&other.part));
+            let Some((least, _)) = least else { return };
+            self.weights.swap_remove(least);
+        }
+        let part = if self.weights.is_empty() { 1.0 } else { 0.0 };
+        self.weights.push(Weight { room, part });
+    }
+
+    /// Time went by in which it may have changed rooms.
+    fn walk(&mut self, model: &Model, now: Moment) {
+        let passed_ms = self.observed_at.map_or(0, |at| now.since(at)).min(STEPPING_MS);
+        self.observed_at = Some(now);
+        // At most ten seconds: exact.
+        let walks = 1.0 - (-STEPS_PER_S * passed_ms as f32 / 1000.0).exp();
+        let mut arriving = [0.0f32; ROOM_LIMIT];
+        for from in 0..self.weights.len() {
+            let Weight { room, part } = self.weights[from];
+            if part < WALKING {
+                continue;
+            }
+            let step = |to: &Weight| if to.room == room { 0.0 } else { model.step(room, to.room) };
+            let all: f32 = self.weights.iter().map(step).sum();
+            if all == 0.0 {
+                continue;
+            }
+            for (arriving, to) in arriving.iter_mut().zip(&self.weights) {
+                *arriving += part * walks * step(to) / all;
+            }
+            self.weights[from].part -= part * walks;
+        }
+        for (weight, arriving) in self.weights.iter_mut().zip(arriving) {
+            weight.part += arriving;
+        }
+    }
+
+    fn normalize(&mut self) {
+        let all: f32 = self.weights.iter().map(|weight| weight.part).sum();
+        let count = self.weights.len() as f32;
+        for weight in &mut self.weights {
+            weight.part = if all > 0.0 { weight.part / all } else { 1.0 / count };
+        }
+    }
+
+    /// The room changes when another is believed. The first one is the likeliest: a phone that chose an AP is
+    /// somewhere, and what only passed by is waited for.
+    fn decide(&mut self, now: Moment) -> bool {
+        let is_first = self.room.is_none() && self.associated.is_some();
+        let best = self.weights.iter().max_by(|one, other| one.part.total_cmp(&other.part));
+        let best = best.filter(|best| best.part > BELIEVED || is_first);
+        let Some(best) = best.filter(|best| self.room != Some(best.room)) else { return false };
+        let room = best.room;
+        self.enter(room, now);
+        true
+    }
+
+    fn enter(&mut self, room: usize, now: Moment) {
+        self.room = Some(room);
+        self.since = now;
+    }
+
+    /// How sure the room is, in percent. The filter counts observations as if they were independent, and a person
+    /// who stands behind a wall is behind it in all of them: so it is no surer than this one observation is.
+    fn surety(&self, logs: &[f32]) -> f32 {
+        let mut others = f32::MIN;
+        let (mut own, mut part) = (0.0f32, 0.0f32);
+        for (weight, log) in self.weights.iter().zip(logs) {
+            if self.room == Some(weight.room) {
+                (own, part) = (*log, weight.part);
+            } else {
+                others = others.max(*log);
+            }
+        }
+        let observed = 1.0 / (1.0 + (others - own - BEFORE).exp());
+        observed.min(part) * 100.0
+    }
+
+    fn changes_at(&self, now: Moment) -> f32 {
+        // Precise to the millisecond for hours, and nothing is left after minutes.
+        self.changes * (-(now.since(self.changed_at) as f32) / 1000.0 / CALM_S).exp()
+    }
+
+    /// What being on an AP says: all of it after one change, a quarter after two in a row, a ninth after three.
+    fn calm_at(&self, now: Moment) -> f32 {
+        self.changes_at(now).max(1.0).powi(-2)
+    }
+
+    /// Renames rooms and APs after a change of the setup.
+    pub(crate) fn renumber(
+        &mut self,
+        ap: impl Fn(ApIndex) -> Option<ApIndex>,
+        room: impl Fn(usize) -> Option<usize>,
+    ) {
+        self.room = self.room.and_then(&room);
+        let mut weights: Vec<Weight> = Vec::new();
+        for weight in &self.weights {
+            let Some(room) = room(weight.room) else { continue };
+            match weights.iter_mut().find(|known| known.room == room) {
+                Some(known) => known.part += weight.part,
+                None => weights.push(Weight { room, ..*weight }),
+            }
+        }
+        self.weights = weights;
+        self.normalize();
+        self.associated = self.associated.and_then(&ap);
+        self.heard.renumber(&ap);
+        self.reported.renumber(&ap);
+    }
+}
+
+fn is_due(pending: Option<Moment>, now: Moment) -> bool {
+    pending.is_some_and(|since| since.after(OBSERVATION_MS) <= now)
+}
+
+fn in_steps(percent: f32) -> u8 {
+    // From 0 to 100.
+    (percent.clamp(0.0, 100.0) / 5.0).round() as u8 * 5
+}
