@@ -238,6 +238,9 @@ fn line(sample: &Sample) -> String {
 
 #[cfg(test)]
 mod tests {
+    use whichroom_wire::aggregator::Calibrate;
+    use whichroom_wire::{Root, Topic};
+
     use super::*;
 
     fn wish(words: &[&str]) -> Result<Option<Wish>, Failure> {
@@ -264,6 +267,25 @@ mod tests {
             assert_eq!(wish(words).unwrap_err().code, 2, "{words:?}");
         }
         assert!(wish(&["--forget", "seven"]).unwrap_err().text.contains("seven"));
+    }
+
+    /// The script for Home Assistant in README.md says what is read here.
+    #[test]
+    fn the_script_of_the_readme_is_understood() {
+        let readme = include_str!("../../../README.md");
+        let script = readme.split("  i_am_here:").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let value = |key: &str| {
+            let line = script.lines().find_map(|line| line.trim().strip_prefix(key));
+            line.unwrap().trim().trim_matches('\'').to_owned()
+        };
+        let root = Root::new(&"home".parse().unwrap());
+        assert_eq!(value("topic:"), root.full(&Topic::Calibrate));
+        assert_eq!((value("qos:").as_str(), value("retain:").as_str()), ("1", "false"));
+        let payload =
+            value("payload:").replace("{{ device }}", "ada-phone").replace("{{ room }}", "living-room");
+        let read = Calibrate::decode(payload.as_bytes()).unwrap();
+        assert_eq!((read.device.as_str(), read.room.as_str()), ("ada-phone", "living-room"));
+        assert!(readme.contains(&format!("`{}`", root.full(&Topic::Calibrated))));
     }
 
     #[test]
