@@ -384,4 +384,6 @@ pub struct View {
     pub heard: Heard,
     /// The last calibration of each device since the start, or the last change of the setup.
     pub calibrations: Vec<CalibrationView>,
+    /// As [`Engine::samples_revision`](crate::Engine::samples_revision).
+    pub samples_revision: u64,
 }

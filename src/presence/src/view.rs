@@ -131,6 +131,7 @@ impl Engine {
             problems: self.problems.iter().cloned().collect(),
             heard: self.heard(),
             calibrations: self.calibrations(),
+            samples_revision: self.samples_revision,
         }
     }
 

@@ -187,6 +187,7 @@ pub fn view() -> View {
             text: "offline for 12 min: Zoë is held where she was. Check its power and its network".into(),
         }],
         heard: Heard { minutes: 200, by_several: 68 },
+        samples_revision: 3,
         calibrations: vec![CalibrationView {
             device: id("anna-phone"),
             room: id("kitchen"),

@@ -5,6 +5,7 @@
 //! It has no sign-in, so it trusts nobody: only known Host headers, only GET but for commands, small headers, few
 //! connections, a content security policy without inline anything, and nothing that is loaded from elsewhere.
 
+mod calibration;
 mod commands;
 pub mod feed;
 mod hosts;
@@ -42,6 +43,7 @@ use hosts::Hosts;
 const PAGE: &str = include_str!("assets/page.html");
 const STYLE: &str = include_str!("assets/page.css");
 const SCRIPT: &str = include_str!("assets/page.js");
+const CALIBRATE_SCRIPT: &str = include_str!("assets/calibrate.js");
 
 /// Open pages that are kept up to date; a home has a handful.
 const EVENTS_MAX: usize = 32;
@@ -265,6 +267,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/", get(|| asset("text/html; charset=utf-8", PAGE)))
         .route("/page.css", get(|| asset("text/css; charset=utf-8", STYLE)))
         .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
+        .route("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT)))
         .route("/api/state", get(state))
         .route("/api/events", get(events))
         .route("/api/{command}", post(commands::command))

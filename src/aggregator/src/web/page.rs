@@ -11,6 +11,7 @@ use whichroom_presence::output::{
 use whichroom_wire::aggregator::{DeviceState, HouseState};
 use whichroom_wire::{Id, Radio};
 
+use super::calibration::Calibration;
 use super::outdated::is_older;
 use crate::clock::Clock;
 use crate::install::Install;
@@ -70,13 +71,14 @@ struct Page<'a> {
     access_points: Vec<AccessPoint<'a>>,
     unknown: Vec<Unknown<'a>>,
     problems: Vec<ProblemText<'a>>,
+    calibration: Calibration<'a>,
 }
 
 /// A point of time: to read, and to count from.
 #[derive(Serialize)]
-struct Time {
-    text: String,
-    ms: i64,
+pub(super) struct Time {
+    pub(super) text: String,
+    pub(super) ms: i64,
 }
 
 #[derive(Serialize)]
@@ -197,6 +199,7 @@ impl<'a> Writer<'a> {
             access_points: view.access_points.iter().map(|ap| self.access_point(ap)).collect(),
             unknown: view.unknown.iter().map(|unknown| self.unknown(unknown)).collect(),
             problems: view.problems.iter().map(|problem| self.problem(problem)).collect(),
+            calibration: Calibration::of(view, |at| self.time(at)),
         }
     }
 

@@ -93,6 +93,7 @@ fn every_part_of_the_page_is_served_with_its_type() {
         ("/", "text/html; charset=utf-8", "<title>WhichRoom</title>"),
         ("/page.css", "text/css; charset=utf-8", "--paper"),
         ("/page.js", "text/javascript; charset=utf-8", "EventSource"),
+        ("/calibrate.js", "text/javascript; charset=utf-8", "forget-sample"),
         ("/api/state", "application/json", r#"{"turn":0}"#),
         ("/healthz", "text/plain; charset=utf-8", "ok\n"),
     ] {

@@ -289,7 +289,7 @@ function draw(next) {
   $("version").textContent = next.version;
   $("footing").textContent = next.simulated
     ? `Everything here is simulated, at ${next.speed} times the pace of life.`
-    : "This page only shows; nothing here leaves your home.";
+    : "Nothing here leaves your home.";
   drawHouse(next.house);
 
   $("problems").hidden = next.problems.length === 0;
@@ -318,6 +318,7 @@ function draw(next) {
   if (before) noteMoves(before, next);
   else openTarget();
   tick();
+  document.dispatchEvent(new CustomEvent("whichroom-state", { detail: next }));
 }
 
 /// The address may name a person or room (#person-anna); what it names exists only now.
