@@ -14,6 +14,7 @@ use whichroom_wire::{Id, Topic};
 use crate::calibrate::{Calibration, Calibrations};
 use crate::clock::Clock;
 use crate::command::{Answer, Command, Outcome, Refusal};
+use crate::note::{self, Noted};
 use crate::record::line;
 
 /// Something that the engine is given.
@@ -49,6 +50,7 @@ pub struct Decider {
     clock: Clock,
     /// Lines for the recording that is made.
     tape: Option<VecDeque<Vec<u8>>>,
+    notes: Vec<(String, Moment)>,
 }
 
 impl Decider {
@@ -62,7 +64,7 @@ impl Decider {
     ) -> Decider {
         let mut engine = Engine::new(setup, snapshot, now);
         engine.handle_samples(samples, now);
-        Decider { engine, clock, tape: None }
+        Decider { engine, clock, tape: None, notes: Vec::new() }
     }
 
     /// From now on, [`Decider::poll_witnessed`] gives what counted of the access points' messages.
@@ -151,7 +153,21 @@ impl Decider {
                 }
                 Ok(self.calibrations(now))
             }
+            Command::Note { text } => self.note(text, now),
         }
+    }
+
+    fn note(&mut self, text: &str, now: Moment) -> Outcome {
+        let text = note::text_of(text).ok_or_else(|| {
+            Refusal::Impossible(format!("a note is one line of 1 to {} bytes", note::TEXT_MAX))
+        })?;
+        self.notes.push((text.clone(), now));
+        Ok(Answer::Noted(Noted { noted: text }))
+    }
+
+    /// What was noted since the last call, for the history.
+    pub fn take_notes(&mut self) -> Vec<(String, Moment)> {
+        std::mem::take(&mut self.notes)
     }
 
     fn calibrate(&mut self, device: &Id, room: &Id, now: Moment) -> Outcome {

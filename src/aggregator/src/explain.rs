@@ -80,7 +80,7 @@ fn of_recording(file: &Path, at: Option<&str>, command: &Command) -> Result<Expl
     say_end(file, &end, &clock.date_and_time(player.now()));
     match player.ask(command) {
         Ok(Answer::Explanation(explanation)) => Ok(explanation),
-        Ok(Answer::Calibration(_) | Answer::Calibrations(_)) => {
+        Ok(Answer::Calibration(_) | Answer::Calibrations(_) | Answer::Noted(_)) => {
             Err(Failure::run("the answer is of another command"))
         }
         Err(refusal) => Err(Failure::usage(refusal.to_string())),

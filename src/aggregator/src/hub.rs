@@ -218,6 +218,11 @@ impl Hub {
         self.decider.witness_all();
     }
 
+    /// What was noted since the last call, for the history.
+    pub fn take_notes(&mut self) -> Vec<(String, Moment)> {
+        self.decider.take_notes()
+    }
+
     /// Something that counted, for the history.
     pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
         self.decider.poll_witnessed()

@@ -15,6 +15,7 @@ mod home_assistant;
 mod hub;
 mod init;
 mod install;
+mod note;
 mod record;
 mod replay;
 mod report;
@@ -38,6 +39,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom init    writes whichroom.toml and says what to paste on each access point
   whichroom run     the real thing
   whichroom report  who roams too often or too late, and what to do
+  whichroom note    marks a change, to compare before and after
   whichroom history takes out what was kept, takes recordings in
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
@@ -111,6 +113,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("score") => score::main(args),
                 Some("record") => record::main(args),
                 Some("history") => history::command::main(args),
+                Some("note") => note::main(args),
                 Some("report") => report::main(args),
                 Some("replay") => replay::main(args),
                 Some(_) | None => Err(Failure::usage(format!("there is no command {command:?}\n\n{HELP}"))),

@@ -13,6 +13,7 @@ use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, Problem};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
+use whichroom_roaming::Site;
 use whichroom_wire::aggregator::MovedKind;
 use whichroom_wire::{Id, PAYLOAD_MAX};
 
@@ -25,7 +26,7 @@ use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
-use crate::web::{self, Ask, Desk, PageContext, WebServer, page_json};
+use crate::web::{self, Ask, Desk, PageContext, Past, WebServer, page_json};
 
 /// The page's port unless the configuration names one.
 pub const PAGE_PORT: u16 = 8737;
@@ -164,11 +165,14 @@ impl Server {
         let asks = inputs.clone();
         // A stopped main loop answers nothing, and the page stops with it.
         let ask = Arc::new(move |ask| drop(asks.send(Input::Page(ask))));
-        let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask })?;
+        let (site, named) = watch::channel(Arc::new(history::site_of(&options.setup)));
+        let past = options.history.as_ref().map(|kept| Past { path: kept.path.clone(), site: named });
+        let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask, past })?;
         let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
         let keeping = start_history(&options, &mut saved, &inputs);
-        let worker = Worker::new(options, saved, begin, keeping, web, page_sender, links);
+        let worker =
+            Worker::new(options, saved, begin, keeping, web, Pages { page: page_sender, site }, links);
         let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
         let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
         Ok(Server { inputs, page, thread: Some(thread) })
@@ -273,6 +277,14 @@ impl Begin {
     }
 }
 
+/// What the page is told.
+struct Pages {
+    /// The present.
+    page: watch::Sender<Arc<str>>,
+    /// What the home is called.
+    site: watch::Sender<Arc<Site>>,
+}
+
 /// The main loop's belongings.
 struct Worker {
     recording: Option<Writer>,
@@ -282,6 +294,7 @@ struct Worker {
     state: Option<StateFile>,
     saved: Saved,
     page: watch::Sender<Arc<str>>,
+    site: watch::Sender<Arc<Site>>,
     context: PageContext,
     observer: Option<Observer>,
     web: WebServer,
@@ -301,7 +314,7 @@ impl Worker {
         begin: Begin,
         keeping: Option<Keeping>,
         web: WebServer,
-        page: watch::Sender<Arc<str>>,
+        pages: Pages,
         links: Links,
     ) -> Worker {
         let clock = options.clock;
@@ -337,7 +350,8 @@ impl Worker {
             clock,
             state: options.state,
             saved,
-            page,
+            page: pages.page,
+            site: pages.site,
             context: options.context,
             observer: options.observer,
             web,
@@ -398,6 +412,7 @@ impl Worker {
                 if let Some(keeping) = &mut self.keeping {
                     keeping.handle_setup(&both.0);
                 }
+                self.site.send_replace(Arc::new(history::site_of(&both.0)));
                 self.hub.handle_setup(both.0, both.1, now, &self.clock);
             }
             Input::History(health) => self.handle_health(health),
@@ -481,7 +496,9 @@ impl Worker {
 
     /// Hands what counted and what was decided to the history.
     fn keep(&mut self, now: Moment) {
+        let notes = self.hub.take_notes();
         let Some(keeping) = &mut self.keeping else { return };
+        notes.into_iter().for_each(|(text, at)| keeping.handle_note(text, at));
         while let Some(witnessed) = self.hub.poll_witnessed() {
             keeping.handle_witnessed(witnessed);
         }

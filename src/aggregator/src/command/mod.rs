@@ -15,6 +15,7 @@ use whichroom_presence::Explanation;
 use whichroom_wire::Id;
 
 use crate::calibrate::{Calibration, Calibrations};
+use crate::note::Noted;
 
 /// Longest body of a command, in bytes.
 pub const BODY_MAX: usize = 64 << 10;
@@ -42,6 +43,11 @@ pub enum Command {
         /// Of the sample.
         id: u32,
     },
+    /// Somebody changed something about the access points on purpose.
+    Note {
+        /// What.
+        text: String,
+    },
 }
 
 /// What came of a command that was carried out.
@@ -54,6 +60,8 @@ pub enum Answer {
     Calibration(Calibration),
     /// Of [`Command::Samples`] and [`Command::ForgetSample`].
     Calibrations(Calibrations),
+    /// Of [`Command::Note`].
+    Noted(Noted),
 }
 
 /// What came of a command.
@@ -110,7 +118,7 @@ impl Command {
     pub fn changes(&self) -> bool {
         match self {
             Command::Explain { .. } | Command::Samples {} => false,
-            Command::Calibrate { .. } | Command::ForgetSample { .. } => true,
+            Command::Calibrate { .. } | Command::ForgetSample { .. } | Command::Note { .. } => true,
         }
     }
 }
@@ -149,6 +157,7 @@ mod tests {
             Command::Calibrate { device: id("anna"), room: id("kitchen") },
             Command::Samples {},
             Command::ForgetSample { id: 7 },
+            Command::Note { text: "power lowered".to_owned() },
         ]
     }
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use lexopt::prelude::*;
 use serde::Serialize;
 use whichroom_presence::Moment;
-use whichroom_roaming::{Began, Ended, Hearing, RadioState, Range, SignalMinute, Span, Time};
+use whichroom_roaming::{Began, Ended, Hearing, Note, RadioState, Range, SignalMinute, Span, Time};
 use whichroom_wire::{Id, Mac};
 
 use super::writer::Writer;
@@ -455,6 +455,7 @@ fn import_file(
             Seen::Comes(at) => chronicle.handle_timeout(time(at)),
             Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
             Seen::Decided(effect, _) => chronicle.handle_effect(effect, time),
+            Seen::Noted(text, at) => entries.push(Entry::Note(Note { at: time(at), text })),
             Seen::Bad { number, why } => bad.note(number, why),
         }
         entries.append(&mut chronicle.take_entries());

@@ -1,7 +1,7 @@
 //! The main loop's side of the history: what it witnessed and decided becomes entries, and those go to the thread
 //! that writes. Nothing here waits.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use whichroom_presence::Moment;
 use whichroom_presence::output::{Effect, Witnessed};
@@ -85,11 +85,6 @@ impl Keeping {
     /// For the state file.
     pub fn snapshot(&self) -> Snapshot {
         self.chronicle.snapshot()
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        self.history.path()
     }
 }
 

@@ -119,7 +119,6 @@ pub enum Health {
 
 /// A running history. Dropping it writes what waits, and ends its thread.
 pub struct History {
-    path: PathBuf,
     entries: Option<SyncSender<Vec<Entry>>>,
     thread: Option<JoinHandle<()>>,
     lost: u64,
@@ -135,9 +134,9 @@ impl History {
         tell: impl FnMut(Health) + Send + 'static,
     ) -> std::io::Result<History> {
         let (entries, receiver) = mpsc::sync_channel(BATCHES_MAX);
-        let mut keeper = Keeper::new(path.clone(), keep, tell);
+        let mut keeper = Keeper::new(path, keep, tell);
         let thread = thread::Builder::new().name("history".into()).spawn(move || keeper.run(&receiver))?;
-        Ok(History { path, entries: Some(entries), thread: Some(thread), lost: 0 })
+        Ok(History { entries: Some(entries), thread: Some(thread), lost: 0 })
     }
 
     /// Hands entries over. Never waits: what finds no place is lost, and said with the next that finds one.
@@ -156,11 +155,6 @@ impl History {
         } else if self.lost > 0 {
             log::warn!("history: {} entries were lost", std::mem::take(&mut self.lost));
         }
-    }
-
-    /// The file, for a [`Reader`].
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 }
 

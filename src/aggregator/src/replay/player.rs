@@ -23,6 +23,8 @@ pub enum Seen<'a> {
     Decided(&'a Effect, Moment),
     /// Something counted that an access point said; after [`Player::witness_all`].
     Witnessed(Witnessed),
+    /// Somebody noted a change.
+    Noted(String, Moment),
     /// A line does not read, and is left out.
     Bad {
         /// Of the line, from 1.
@@ -167,6 +169,9 @@ fn run_timers(decider: &mut Decider, are_recorded: bool, at: Moment, see: &mut d
 fn drain(decider: &mut Decider, now: Moment, see: &mut dyn FnMut(Seen<'_>)) {
     while let Some(effect) = decider.poll_effect() {
         see(Seen::Decided(&effect, now));
+    }
+    for (text, at) in decider.take_notes() {
+        see(Seen::Noted(text, at));
     }
     while let Some(witnessed) = decider.poll_witnessed() {
         see(Seen::Witnessed(witnessed));

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lexopt::prelude::*;
 use whichroom_presence::Moment;
-use whichroom_roaming::{Analysis, NamedDevice, Parameters, Range, Report, Row, Site, Time};
+use whichroom_roaming::{Analysis, NamedDevice, Note, Parameters, Range, Report, Row, Site, Time};
 use whichroom_wire::Mac;
 
 use crate::history::command::{Place, read_time};
@@ -124,6 +124,7 @@ fn material_of(file: &Path, player: &mut Player) -> (Material, Range) {
         match seen {
             Seen::Comes(at) => chronicle.handle_timeout(time(at)),
             Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
+            Seen::Noted(text, at) => material.notes.push(Note { at: time(at), text }),
             Seen::Bad { number, why } => bad.note(number, why),
             Seen::Decided(..) => {}
         }

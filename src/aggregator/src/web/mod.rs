@@ -8,11 +8,13 @@
 mod calibration;
 mod commands;
 pub mod feed;
+mod history;
 mod hosts;
 mod outdated;
 pub mod packages;
 mod page;
 
+pub use history::Past;
 pub use page::{PageContext, Simulation, page_json};
 
 use std::convert::Infallible;
@@ -49,6 +51,8 @@ const CALIBRATE_SCRIPT: &str = include_str!("assets/calibrate.js");
 const EVENTS_MAX: usize = 32;
 /// Connections at a time; further ones wait until one closes.
 const CONNECTIONS_MAX: usize = 96;
+/// Looks at the history at a time: each may hold a week of signals in memory.
+const LOOKS_MAX: usize = 1;
 /// All headers of a request together, in bytes.
 const HEADERS_MAX: usize = 16 << 10;
 /// Number of headers of a request.
@@ -112,6 +116,8 @@ pub struct Desk {
     pub state: watch::Receiver<Arc<str>>,
     /// Hands something to the main loop; never blocks.
     pub ask: Arc<dyn Fn(Ask) + Send + Sync>,
+    /// Where the past is, if it is kept.
+    pub past: Option<Past>,
 }
 
 impl Desk {
@@ -125,7 +131,13 @@ impl Desk {
 pub fn start(listen: SocketAddr, allowed_hosts: Vec<String>, desk: Desk) -> Result<WebServer, StartError> {
     open(PAGE_SERVICE, listen, |address| {
         let hosts = Hosts::new(address, &allowed_hosts);
-        router(Arc::new(Shared { address, hosts, desk, events: Arc::new(Semaphore::new(EVENTS_MAX)) }))
+        router(Arc::new(Shared {
+            address,
+            hosts,
+            desk,
+            events: Arc::new(Semaphore::new(EVENTS_MAX)),
+            looks: Semaphore::new(LOOKS_MAX),
+        }))
     })
 }
 
@@ -207,6 +219,8 @@ struct Shared {
     hosts: Hosts,
     desk: Desk,
     events: Arc<Semaphore>,
+    /// Looks at the history at a time.
+    looks: Semaphore,
 }
 
 async fn serve(
@@ -270,6 +284,8 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT)))
         .route("/api/state", get(state))
         .route("/api/events", get(events))
+        .route("/api/timeline", get(history::timeline))
+        .route("/api/report", get(history::report))
         .route("/api/{command}", post(commands::command))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })
