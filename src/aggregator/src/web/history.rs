@@ -11,7 +11,10 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
-use whichroom_roaming::{Analysis, Parameters, Range, Site, Time, Timeline};
+use whichroom_roaming::{
+    Analysis, Began, Ended, EpisodeMark, FastShare, Hearing, NamedDevice, Note, Parameters, RadioState,
+    Range, Site, Time, Timeline,
+};
 use whichroom_wire::{Id, Mac};
 
 use super::Shared;
@@ -22,7 +25,7 @@ use crate::report::report_of;
 const RANGE_MAX_MS: u64 = 100 * 24 * 3_600_000;
 
 /// Points of signal a row and access point; a screen has no more pixels to show them.
-const POINTS: u32 = 400;
+const POINTS: u32 = 300;
 
 /// Where the page finds the past.
 #[derive(Clone)]
@@ -44,13 +47,73 @@ pub(super) struct Asked {
     mac: Option<String>,
 }
 
-/// A timeline with the names it needs.
+/// A timeline as the page takes it: access points are numbers, and what there is much of is lists.
 #[derive(Serialize)]
 struct Drawn<'a> {
-    #[serde(flatten)]
-    timeline: &'a Timeline,
-    aps: &'a BTreeMap<Id, String>,
-    notes: &'a [whichroom_roaming::Note],
+    from: Time,
+    to: Time,
+    aps: Vec<NamedAp<'a>>,
+    rows: Vec<DrawnRow<'a>>,
+    notes: &'a [Note],
+}
+
+#[derive(Serialize)]
+struct NamedAp<'a> {
+    id: &'a Id,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct DrawnRow<'a> {
+    name: &'a str,
+    mac: Mac,
+    roams: usize,
+    fast: FastShare,
+    episodes: &'a [EpisodeMark],
+    /// Beginning, end, access point, how it began, how it ended.
+    bars: Vec<(Time, Time, usize, Began, Option<Ended>)>,
+    /// Beginning, access point, weakest, mean, strongest.
+    signal: Vec<(Time, usize, i8, i8, i8)>,
+}
+
+/// Access points of a timeline by number.
+struct Aps<'a> {
+    ids: BTreeSet<&'a Id>,
+    site: &'a Site,
+}
+
+impl<'a> Aps<'a> {
+    fn number(&self, id: &Id) -> usize {
+        self.ids.range::<Id, _>(..id).count()
+    }
+
+    fn named(&self) -> Vec<NamedAp<'a>> {
+        self.ids.iter().map(|id| NamedAp { id, name: self.site.ap_name(id) }).collect()
+    }
+}
+
+fn drawn<'a>(timeline: &'a Timeline, site: &'a Site, notes: &'a [Note]) -> Drawn<'a> {
+    let of_bars = timeline.rows.iter().flat_map(|row| row.bars.iter().map(|bar| &bar.ap));
+    let of_signal = timeline.rows.iter().flat_map(|row| row.signal.iter().map(|point| &point.ap));
+    let aps = Aps { ids: of_bars.chain(of_signal).collect(), site };
+    let rows = timeline.rows.iter().filter(|row| !row.bars.is_empty()).map(|row| DrawnRow {
+        name: &row.device.name,
+        mac: row.device.mac,
+        roams: row.marks.len(),
+        fast: row.fast,
+        episodes: &row.episodes,
+        bars: row
+            .bars
+            .iter()
+            .map(|bar| (bar.begin, bar.end, aps.number(&bar.ap), bar.began, bar.ended))
+            .collect(),
+        signal: row
+            .signal
+            .iter()
+            .map(|point| (point.at, aps.number(&point.ap), point.min_dbm, point.mean_dbm, point.max_dbm))
+            .collect(),
+    });
+    Drawn { from: timeline.range.from, to: timeline.range.to, rows: rows.collect(), aps: aps.named(), notes }
 }
 
 /// `GET /api/timeline`.
@@ -59,7 +122,49 @@ pub(super) async fn timeline(State(shared): State<Arc<Shared>>, Query(asked): Qu
         let material = Material::of_timeline(reader, range, macs)?;
         let parameters = Parameters::default();
         let timeline = Analysis::new(material.rows(), site, range, &parameters).timeline(POINTS);
-        Ok(serde_json::to_string(&Drawn { timeline: &timeline, aps: &site.aps, notes: &material.notes }))
+        Ok(serde_json::to_string(&drawn(&timeline, site, &material.notes)))
+    })
+    .await
+}
+
+/// What is known of one device: associations, and every signal of it.
+#[derive(Serialize)]
+struct Followed<'a> {
+    /// What the configuration calls it.
+    name: Option<&'a str>,
+    aps: Vec<NamedAp<'a>>,
+    bars: Vec<(Time, Time, usize, Began, Option<Ended>)>,
+    /// Minute, access point, where it comes from, mean.
+    signals: Vec<(Time, usize, Hearing, i8)>,
+}
+
+/// `GET /api/device`: of the device with `mac`.
+pub(super) async fn device(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(shared, asked, |reader, site, range, macs| {
+        let material = Material::of_timeline(reader, range, macs)?;
+        let spans = material.spans.iter();
+        let ids = spans.clone().map(|span| &span.ap).chain(material.signals.iter().map(|signal| &signal.ap));
+        let aps = Aps { ids: ids.collect(), site };
+        let bars = spans.map(|span| (span.begin, span.end, aps.number(&span.ap), span.began, span.ended));
+        let signals = material.signals.iter();
+        let signals =
+            signals.map(|signal| (signal.minute, aps.number(&signal.ap), signal.hearing, signal.mean_dbm));
+        let is_it =
+            |named: &&NamedDevice| macs.is_some_and(|macs| named.macs.iter().any(|mac| macs.contains(mac)));
+        let name = site.devices.iter().find(is_it).map(|named| named.name.as_str());
+        let followed = Followed { name, bars: bars.collect(), signals: signals.collect(), aps: aps.named() };
+        Ok(serde_json::to_string(&followed))
+    })
+    .await
+}
+
+/// `GET /api/radios`: the last state of every BSS in the range.
+pub(super) async fn radios(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
+    answer(shared, asked, |reader, _, range, _| {
+        let states = reader.radios(range)?.into_iter().map(|state| ((state.ap.clone(), state.bssid), state));
+        // Later states of a BSS replace earlier ones.
+        let last: BTreeMap<(Id, Mac), RadioState> = states.collect();
+        Ok(serde_json::to_string(&last.into_values().collect::<Vec<_>>()))
     })
     .await
 }

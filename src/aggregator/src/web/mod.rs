@@ -44,6 +44,10 @@ use hosts::Hosts;
 
 const PAGE: &str = include_str!("assets/page.html");
 const STYLE: &str = include_str!("assets/page.css");
+const ROAMING_PAGE: &str = include_str!("assets/roaming.html");
+const ROAMING_STYLE: &str = include_str!("assets/roaming.css");
+const ROAMING_SCRIPT: &str = include_str!("assets/roaming.js");
+const TIMELINE_SCRIPT: &str = include_str!("assets/timeline.js");
 const SCRIPT: &str = include_str!("assets/page.js");
 const CALIBRATE_SCRIPT: &str = include_str!("assets/calibrate.js");
 
@@ -280,12 +284,18 @@ fn router(shared: Arc<Shared>) -> Router {
     Router::new()
         .route("/", get(|| asset("text/html; charset=utf-8", PAGE)))
         .route("/page.css", get(|| asset("text/css; charset=utf-8", STYLE)))
+        .route("/roaming", get(|| asset("text/html; charset=utf-8", ROAMING_PAGE)))
+        .route("/roaming.css", get(|| asset("text/css; charset=utf-8", ROAMING_STYLE)))
+        .route("/roaming.js", get(|| asset("text/javascript; charset=utf-8", ROAMING_SCRIPT)))
+        .route("/timeline.js", get(|| asset("text/javascript; charset=utf-8", TIMELINE_SCRIPT)))
         .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT)))
         .route("/api/state", get(state))
         .route("/api/events", get(events))
         .route("/api/timeline", get(history::timeline))
         .route("/api/report", get(history::report))
+        .route("/api/device", get(history::device))
+        .route("/api/radios", get(history::radios))
         .route("/api/{command}", post(commands::command))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })

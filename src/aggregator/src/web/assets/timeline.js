@@ -1,0 +1,190 @@
+// Draws timelines and charts on a canvas: associations as bars in the access point's colour, the signal under them,
+// episodes above. Knows nothing of the server; roaming.js hands everything over.
+
+export const ROW = 46;
+export const AXIS = 26;
+const BAR = { top: 8, height: 15 };
+const BAND = { top: 27, height: 15, loudest: -35, weakest: -90 };
+
+const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/// Colours of the theme as it is now.
+export function palette() {
+  const [l, c] = [css("--edge-l"), css("--edge-c")];
+  return {
+    of: (hue, alpha = 1) => `oklch(${l} ${c} ${hue} / ${alpha})`,
+    ink: css("--ink"), quiet: css("--quiet"), line: css("--line"), bad: css("--bad"), card: css("--card"),
+  };
+}
+
+/// A canvas of so many CSS pixels, sharp on this screen.
+export function prepare(canvas, width, height) {
+  const ratio = Math.min(window.devicePixelRatio || 1, 2);
+  canvas.width = Math.round(width * ratio);
+  canvas.height = Math.round(height * ratio);
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  context.clearRect(0, 0, width, height);
+  context.font = "11px system-ui, sans-serif";
+  return context;
+}
+
+const STEPS = [1, 5, 10, 30, 60, 180, 360, 720, 1440, 2880, 10080].map((minutes) => minutes * 60_000);
+
+/// Marks of the time axis: every so often that they do not touch; `shift` is the home's offset from UTC.
+function ticks(range, width, shift) {
+  const span = range.to - range.from;
+  const step = STEPS.find((step) => (step / span) * width >= 64) ?? STEPS.at(-1);
+  const first = Math.ceil((range.from + shift) / step) * step - shift;
+  const marks = [];
+  for (let at = first; at <= range.to; at += step) {
+    const local = new Date(at + shift);
+    const midnight = (at + shift) % 86_400_000 === 0;
+    const day = `${local.getUTCDate()} ${["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"][local.getUTCMonth()]}`;
+    marks.push({ at, text: midnight ? day : local.toISOString().slice(11, 16), midnight });
+  }
+  return marks;
+}
+
+function drawAxis(context, range, { width, height, shift, colours }) {
+  context.textBaseline = "middle";
+  for (const { at, text, midnight } of ticks(range, width, shift)) {
+    const x = ((at - range.from) / (range.to - range.from)) * width;
+    context.fillStyle = colours.line;
+    context.fillRect(x, midnight ? 0 : AXIS - 5, 1, height);
+    context.fillStyle = midnight ? colours.ink : colours.quiet;
+    context.fillText(text, x + 4, AXIS / 2);
+  }
+}
+
+/// Draws a timeline. `data` is the server's, `range` what is shown, `hueOf` the hue of an access point's number.
+export function drawTimeline(canvas, data, range, { width, shift, hueOf }) {
+  const height = AXIS + data.rows.length * ROW;
+  const context = prepare(canvas, width, height);
+  const colours = palette();
+  drawAxis(context, range, { width, height, shift, colours });
+  const scale = width / (range.to - range.from);
+  const xOf = (at) => (at - range.from) * scale;
+  data.rows.forEach((row, index) => drawRow(context, row, AXIS + index * ROW, { range, width, xOf, colours, hueOf }));
+  drawNotes(context, data.notes, range, { xOf, height, colours });
+}
+
+function drawRow(context, row, top, { range, width, xOf, colours, hueOf }) {
+  context.fillStyle = colours.line;
+  context.fillRect(0, top, width, 1);
+  for (const [begin, end, ap, began] of row.bars) {
+    if (end < range.from || begin > range.to) continue;
+    const [left, right] = [Math.max(0, xOf(begin)), Math.min(width, xOf(end))];
+    context.fillStyle = colours.of(hueOf(ap));
+    // A short stay is still seen; a gap beside it tells it from its neighbour.
+    context.fillRect(left, top + BAR.top, Math.max(right - left - (right - left > 3 ? 1 : 0), 1), BAR.height);
+    if (began === "fast-transition" && right - left > 6) {
+      context.fillStyle = colours.card;
+      context.beginPath();
+      context.arc(left + 4, top + BAR.top + BAR.height / 2, 2, 0, 7);
+      context.fill();
+    }
+  }
+  drawBand(context, row.signal, top, { range, xOf, colours, hueOf });
+  for (const { begin, end, kind } of row.episodes) {
+    if (end < range.from || begin > range.to) continue;
+    context.strokeStyle = colours.bad;
+    context.lineWidth = 2;
+    if (kind === "slow-ping-pong") context.setLineDash([4, 3]);
+    const [left, right] = [xOf(begin), xOf(end)];
+    context.strokeRect(left - 1, top + BAR.top - 3, Math.max(right - left + 2, 5), BAR.height + 6);
+    context.setLineDash([]);
+  }
+}
+
+function drawBand(context, signal, top, { range, xOf, colours, hueOf }) {
+  const yOf = (dbm) => {
+    const share = (Math.min(BAND.loudest, Math.max(BAND.weakest, dbm)) - BAND.weakest) / (BAND.loudest - BAND.weakest);
+    return top + BAND.top + (1 - share) * BAND.height;
+  };
+  const step = signal.length > 1 ? smallestStep(signal) : 60_000;
+  for (const [at, ap, min, mean, max] of signal) {
+    if (at + step < range.from || at > range.to) continue;
+    const [left, wide] = [xOf(at), Math.max(xOf(at + step) - xOf(at), 1)];
+    context.fillStyle = colours.of(hueOf(ap), 0.35);
+    context.fillRect(left, yOf(max), wide, Math.max(yOf(min) - yOf(max), 1));
+    context.fillStyle = colours.of(hueOf(ap));
+    context.fillRect(left, yOf(mean) - 0.75, wide, 1.5);
+  }
+}
+
+function smallestStep(signal) {
+  let step = Infinity;
+  for (let index = 1; index < signal.length; index++) {
+    const gap = signal[index][0] - signal[index - 1][0];
+    if (gap > 0 && gap < step) step = gap;
+  }
+  return Number.isFinite(step) ? step : 60_000;
+}
+
+function drawNotes(context, notes, range, { xOf, height, colours }) {
+  context.setLineDash([3, 3]);
+  for (const { at, text } of notes) {
+    if (at < range.from || at > range.to) continue;
+    context.strokeStyle = colours.ink;
+    context.beginPath();
+    context.moveTo(xOf(at), 0);
+    context.lineTo(xOf(at), height);
+    context.stroke();
+    context.fillStyle = colours.ink;
+    context.fillText(`▾ ${text.slice(0, 40)}`, xOf(at) + 3, AXIS - 4);
+  }
+  context.setLineDash([]);
+}
+
+/// What is at a point of a timeline: the row, its bar, and the signal there; nulls where there is none.
+export function hit(data, range, { x, y, width }) {
+  const row = data.rows[Math.floor((y - AXIS) / ROW)] ?? null;
+  const at = range.from + (x / width) * (range.to - range.from);
+  if (!row || y < AXIS) return { row: null, at };
+  const slack = ((range.to - range.from) / width) * 2;
+  const bar = row.bars.find(([begin, end]) => begin - slack <= at && at <= end + slack) ?? null;
+  const point = row.signal.filter(([time]) => time <= at).at(-1) ?? null;
+  const episode = row.episodes.find(({ begin, end }) => begin - slack <= at && at <= end + slack) ?? null;
+  return { row, at, bar, point, episode };
+}
+
+/// Signals of one device over time: associated as lines, what was overheard as dots, beacon reports as rings.
+export function drawChart(canvas, signals, range, { width, shift, hueOf }) {
+  const height = 260;
+  const context = prepare(canvas, width, height);
+  const colours = palette();
+  drawAxis(context, range, { width, height, shift, colours });
+  const xOf = (at) => ((at - range.from) / (range.to - range.from)) * width;
+  const yOf = (dbm) => AXIS + 6 + ((-25 - dbm) / 75) * (height - AXIS - 12);
+  for (let dbm = -30; dbm >= -95; dbm -= 10) {
+    context.fillStyle = colours.line;
+    context.fillRect(0, yOf(dbm), width, 1);
+    context.fillStyle = colours.quiet;
+    context.fillText(`${dbm} dBm`, 4, yOf(dbm) - 7);
+  }
+  const last = new Map();
+  for (const [minute, ap, hearing, dbm] of signals) {
+    const [x, y] = [xOf(minute + 30_000), yOf(dbm)];
+    context.strokeStyle = context.fillStyle = colours.of(hueOf(ap), hearing === "associated" ? 1 : 0.75);
+    if (hearing === "reported") {
+      context.beginPath();
+      context.arc(x, y, 2.6, 0, 7);
+      context.stroke();
+      continue;
+    }
+    context.fillRect(x - 1.5, y - 1.5, 3, 3);
+    if (hearing !== "associated") continue;
+    const before = last.get(ap);
+    // A line is drawn over a silence of some minutes, not over a night.
+    if (before && minute - before.minute <= 5 * 60_000) {
+      context.lineWidth = 2;
+      context.beginPath();
+      context.moveTo(before.x, before.y);
+      context.lineTo(x, y);
+      context.stroke();
+    }
+    last.set(ap, { minute, x, y });
+  }
+}
