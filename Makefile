@@ -6,7 +6,8 @@ CARGO ?= cargo
 WITH_TLS = --features whichroom-agent/tls,whichroom-tests/tls
 WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
 
-.PHONY: test lint deps binaries packages sizes test-routers bench-path bench-ingest bench-replay footprint agent-cost minimum-rust
+.PHONY: test lint advisories deps binaries packages release sizes test-routers bench-path bench-ingest bench-replay \
+	footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace $(WITH_TLS) --locked --no-fail-fast
@@ -18,9 +19,14 @@ binaries:
 
 lint:
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets $(WITH_TLS),whichroom-tests/routers --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(WITH_TLS),whichroom-tests/release,whichroom-tests/routers --locked -- -D warnings
 	$(CARGO) clippy $(WITHOUT_TLS) --all-targets --locked -- -D warnings
+	$(CARGO) deny --locked check bans licenses sources
 	shellcheck .ci/run .ci/minimum-rust .ci/deps
+
+# Known faults of what this depends on. Their list is fetched from github.com, so this is for a machine with a way there.
+advisories:
+	$(CARGO) deny --locked check advisories
 
 deps:
 	.ci/deps
@@ -28,6 +34,12 @@ deps:
 # The agent for every kind of access point, as packages and as a feed, in target/packages.
 packages: deps
 	$(CARGO) run --release --locked --quiet -p whichroom-package -- build
+
+# The server as one file, with the feed of `packages` inside; and what it serves, compared with the feed.
+release: packages
+	WHICHROOM_FEED=target/packages/feed $(CARGO) build --release --locked -p whichroom
+	$(CARGO) nextest run -p whichroom-tests --features release --test release --locked
+	@wc -c "$${CARGO_TARGET_DIR:-target}/release/whichroom"
 
 # Bytes of everything that `packages` made: one line a file.
 sizes:

@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         files.sort();
     }
     let mut code = String::from("/// The feed inside this program, by paths in order.\n");
-    code.push_str("const INSIDE: &[(&str, &[u8])] = &[\n");
+    code.push_str("static INSIDE: &[(&str, &[u8])] = &[\n");
     for (path, file) in files {
         writeln!(code, "    ({path:?}, include_bytes!({file:?})),")?;
     }

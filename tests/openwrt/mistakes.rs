@@ -28,7 +28,11 @@ fn what_is_wrong_in_the_section_is_named() {
         ("option broker 'http://nas'", "option 'broker': http:// is not supported; use mqtt://"),
         (
             "option broker 'mqtts://nas'",
-            "option 'broker': mqtts:// is TLS: install the package whichroom-agent-tls",
+            if cfg!(feature = "tls") {
+                "option 'broker': mqtts:// needs --ca FILE or --fingerprint"
+            } else {
+                "option 'broker': mqtts:// is TLS: install the package whichroom-agent-tls"
+            },
         ),
         ("option broker 'nas'\noption ca '/x'", "option 'ca': only a broker at mqtts:// has use for it"),
         ("option broker 'nas:99999'", "option 'broker' \"nas:99999\": not of the form mqtt://HOST:PORT"),

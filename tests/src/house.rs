@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -12,6 +10,7 @@ use serde_json::Value;
 use whichroom_wire::Mac;
 
 use crate::directory::Directory;
+use crate::http;
 use crate::mosquitto::{Mosquitto, Settings};
 use crate::observer::Observer;
 use crate::process::{HANG, Process, product, router_agent, wait};
@@ -337,11 +336,9 @@ impl House {
     /// Body of a GET from the page.
     pub fn page_get(&mut self, path: &str) -> String {
         let page = self.page_address();
-        let address = page.trim_start_matches("http://");
-        let response = get(address, path).unwrap_or_else(|error| panic!("GET {page}{path}: {error}"));
-        let Some((head, body)) = response.split_once("\r\n\r\n") else { panic!("no HTTP: {response}") };
-        assert!(head.starts_with("HTTP/1.1 200"), "{path}: {head}");
-        body.to_owned()
+        let (head, body) = http::ask(page.trim_start_matches("http://"), &format!("GET {path}"));
+        assert_eq!(http::status(&head), "200", "{path}: {head}");
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     /// An access point.
@@ -383,13 +380,4 @@ pub fn topic(below: &str) -> String {
 
 fn bssid(number: u8, band: u8) -> Mac {
     Mac::new([0x02, 0xaa, number, 0, 0, band])
-}
-
-fn get(address: &str, path: &str) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.set_read_timeout(Some(HANG))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut response = Vec::new();
-    stream.read_to_end(&mut response)?;
-    Ok(String::from_utf8_lossy(&response).into_owned())
 }

@@ -5,6 +5,7 @@ pub mod conformance;
 pub mod directory;
 pub mod figures;
 pub mod house;
+pub mod http;
 pub mod meter;
 pub mod mosquitto;
 pub mod observer;

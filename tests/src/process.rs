@@ -45,6 +45,13 @@ pub fn router_agent() -> PathBuf {
     if router.is_file() { router } else { product("whichroom-agent") }
 }
 
+/// A program as it is released.
+pub fn released(name: &str) -> PathBuf {
+    let path = profile_directory().with_file_name("release").join(name);
+    assert!(path.is_file(), "{} is missing: run make release first", path.display());
+    path
+}
+
 fn profile_directory() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("the test's own path: {error}"));
     let directory = own.parent().unwrap_or(Path::new("."));

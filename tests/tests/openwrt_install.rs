@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that is surprised fails, and says where")]
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use whichroom_tests::directory::Directory;
+use whichroom_tests::http::{address_in, ask, status};
 use whichroom_tests::process::{Process, product, wait};
 
 const PASSWORD: &str = "it's $ecret\\n\"; rm -rf";
@@ -193,6 +193,10 @@ fn key_and_feed_are_added_once_however_often_the_line_is_pasted() {
         assert_eq!(list, format!("http://{FEED}/apk/mipsel_24kc/packages.adb\n"));
         assert_eq!(ap.read("etc/apk/keys/whichroom-feed.pem"), "-----BEGIN PUBLIC KEY-----\n");
     }
+    let kept = ap.read("package/lib/upgrade/keep.d/whichroom-agent");
+    for file in ["etc/apk/repositories.d/whichroom.list", "etc/apk/keys/whichroom-feed.pem"] {
+        assert!(kept.lines().any(|line| line == format!("/{file}")), "an upgrade loses {file}: {kept}");
+    }
     assert!(fs::read_dir(ap.root.join("tmp")).unwrap().next().is_none(), "temporary files are left");
 }
 
@@ -370,21 +374,6 @@ fn a_download_that_breaks_off_does_nothing() {
     }
 }
 
-/// The whole answer to a request for a path, with any Host.
-fn get(address: &str, request: &str) -> (String, Vec<u8>) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(stream, "{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = Vec::new();
-    // A refusal may close before everything is read; what came until then counts.
-    let _ = stream.read_to_end(&mut answer);
-    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(answer.len() - 4) + 4;
-    (String::from_utf8_lossy(&answer[..end]).into_owned(), answer[end..].to_vec())
-}
-
-fn status(head: &str) -> &str {
-    head.split(' ').nth(1).unwrap_or_default()
-}
-
 /// A real `whichroom run` with a feed; its broker and its page beside it.
 struct Served {
     process: Process,
@@ -401,12 +390,8 @@ impl Served {
         let state = directory.join("state").display().to_string();
         let arguments = ["run", "--config", &config, "--state", &state];
         let mut process = Process::start(&product("whichroom"), &arguments, &directory.join("log"));
-        let address = |line: String| {
-            let (_, rest) = line.split_once("http://").unwrap();
-            rest.split_once('/').unwrap().0.to_owned()
-        };
-        let feed = address(process.wait_log("feed http://"));
-        let page = address(process.wait_log("page http://"));
+        let feed = address_in(&process.wait_log("feed http://"));
+        let page = address_in(&process.wait_log("page http://"));
         Served { process, feed, page }
     }
 }
@@ -422,7 +407,7 @@ fn a_running_aggregator_serves_the_feed_and_nothing_else_there() {
     fs::write(directory.join("served/private.key"), "secret").unwrap();
     let mut served = Served::start(&directory);
     for (name, text) in FEED_FILES {
-        let (head, body) = get(&served.feed, &format!("GET /feed/{name}"));
+        let (head, body) = ask(&served.feed, &format!("GET /feed/{name}"));
         assert_eq!((status(&head), body.as_slice()), ("200", text.as_bytes()), "{name}");
         let kind = match name.rsplit('.').next() {
             Some("gz") => "application/gzip",
@@ -432,11 +417,11 @@ fn a_running_aggregator_serves_the_feed_and_nothing_else_there() {
         assert!(head.contains(&format!("content-type: {kind}\r\n")), "{head}");
         assert!(head.contains("x-content-type-options: nosniff\r\n"), "{head}");
     }
-    let (head, listing) = get(&served.feed, "GET /feed/");
+    let (head, listing) = ask(&served.feed, "GET /feed/");
     let listing = String::from_utf8(listing).unwrap();
     assert_eq!(status(&head), "200");
     assert!(listing.contains("whichroom-agent-9.1.0-r1.apk") && !listing.contains("private"), "{listing}");
-    let (head, script) = get(&served.feed, "GET /feed/install.sh");
+    let (head, script) = ask(&served.feed, "GET /feed/install.sh");
     assert!(head.contains("content-type: text/x-shellscript; charset=utf-8\r\n"), "{head}");
     let expected = format!("\nFEED='http://{}/feed'\n", served.feed);
     assert!(String::from_utf8(script).unwrap().contains(&expected));
@@ -459,18 +444,18 @@ fn a_running_aggregator_serves_the_feed_and_nothing_else_there() {
         "/feed/ipk/mipsel_24kc/whichroom-agent_1_none.ipk",
         "/feed/ipk/mipsel_24kc/Packages?x=/../../",
     ] {
-        let (head, body) = get(&served.feed, &format!("GET {path}"));
+        let (head, body) = ask(&served.feed, &format!("GET {path}"));
         let is_refused = matches!(status(&head), "404" | "400");
         assert!(is_refused || path.contains('?'), "{path}: {head}");
         let body = String::from_utf8_lossy(&body);
         assert!(!body.contains("secret") && !body.contains("[mqtt]") && !body.contains("root:"), "{path}");
     }
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
-        let (head, _) = get(&served.feed, &format!("{method} /feed/install.sh"));
+        let (head, _) = ask(&served.feed, &format!("{method} /feed/install.sh"));
         assert_eq!(status(&head), "405", "{method}");
     }
     // The page still answers on its own address, and has no feed.
-    assert_eq!(status(&get(&served.page, "GET /feed/install.sh").0), "404");
+    assert_eq!(status(&ask(&served.page, "GET /feed/install.sh").0), "404");
     assert!(served.process.terminate().success(), "{}", served.process.log());
 }
 
@@ -480,7 +465,7 @@ fn the_line_that_the_page_shows_installs_from_the_running_aggregator() {
     ap.write_feed("served");
     let mut served = Served::start(&ap.root);
     let state = wait("state on the page", || {
-        let (_, state) = get(&served.page, "GET /api/state");
+        let (_, state) = ask(&served.page, "GET /api/state");
         let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
         state.get("access_points").is_some().then_some(state)
     });

@@ -1,4 +1,4 @@
-//! The package for the OpenWrt SDK, the settings of `cross`, and the shell scripts: read by the programs they are for.
+//! The package for the OpenWrt SDK, and the shell scripts: read by the programs they are for.
 
 #![expect(clippy::unwrap_used, reason = "a test that is surprised fails, and says where")]
 
@@ -9,15 +9,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use whichroom_tests::directory::Directory;
-
-/// Where `cross` has images and OpenWrt routers, and what a static executable needs there beside Rust's own.
-const TARGETS: [(&str, bool); 5] = [
-    ("aarch64-unknown-linux-musl", false),
-    ("armv7-unknown-linux-musleabihf", false),
-    ("mips-unknown-linux-musl", true),
-    ("mipsel-unknown-linux-musl", true),
-    ("x86_64-unknown-linux-musl", false),
-];
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -189,43 +180,13 @@ fn the_sdk_compiles_the_agent_alone_with_its_own_profile() {
 }
 
 #[test]
-fn cross_is_told_where_and_how() {
-    let settings: toml::Table = fs::read_to_string(project().join("Cross.toml")).unwrap().parse().unwrap();
-    assert_eq!(settings.keys().collect::<Vec<_>>(), ["target"]);
-    let targets = settings["target"].as_table().unwrap();
-    assert_eq!(targets.keys().map(String::as_str).collect::<Vec<_>>(), TARGETS.map(|(target, _)| target));
-    for (target, std_is_built) in TARGETS {
-        let settings = targets[target].as_table().unwrap();
-        // Keys that cross 0.2.5 documents; it would ignore others and only warn.
-        let known = ["image", "build-std", "xargo", "pre-build", "env"];
-        assert!(settings.keys().all(|key| known.contains(&key.as_str())), "{target}: {settings:?}");
-        assert_eq!(settings["image"].as_str(), Some(format!("ghcr.io/cross-rs/{target}:0.2.5").as_str()));
-        assert_eq!(settings.contains_key("env"), std_is_built, "{target}");
-        if !std_is_built {
-            continue;
-        }
-        for off in ["build-std", "xargo"] {
-            assert_eq!(settings[off].as_bool(), Some(false), "{target}: {off}");
-        }
-        let script = settings["pre-build"][0].as_str().unwrap();
-        assert!(script.contains("$CROSS_SYSROOT/lib/libunwind.a"), "{script}");
-        let environment = settings["env"]["passthrough"].as_array().unwrap();
-        let environment: BTreeMap<&str, &str> =
-            environment.iter().map(|pair| pair.as_str().unwrap().split_once('=').unwrap()).collect();
-        assert_eq!(environment["RUSTC_BOOTSTRAP"], "1");
-        assert_eq!(environment["CARGO_UNSTABLE_BUILD_STD"], "std,panic_abort");
-        let flags = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-        assert!(environment[flags.as_str()].contains("-Ctarget-feature=+crt-static"), "{environment:?}");
-        assert_eq!(environment.len(), 4, "{environment:?}");
-    }
-}
-
-#[test]
 fn shellcheck_has_nothing_to_say() {
     let scripts = [
         "files/ap/etc/init.d/whichroom-agent",
         "files/ap/etc/uci-defaults/95-whichroom-agent",
         "src/aggregator/src/web/assets/install.sh",
+        "tests/fixtures/cross/engine",
+        "tests/fixtures/cross/rustup",
         "tests/fixtures/openwrt/bin/manager",
         "tests/fixtures/openwrt/bin/pidof",
         "tests/fixtures/openwrt/bin/record",
@@ -250,8 +211,12 @@ fn shellcheck_has_nothing_to_say() {
 fn an_upgrade_keeps_what_a_person_wrote() {
     let keep = fs::read_to_string(project().join("files/ap/lib/upgrade/keep.d/whichroom-agent")).unwrap();
     assert!(keep.lines().any(|line| line == "/etc/config/whichroom"), "{keep}");
-    assert!(
-        keep.lines().all(|line| line.starts_with("/etc/whichroom") || line.starts_with("/etc/config/")),
-        "{keep}"
-    );
+    // The feed, too; opkg keeps its own feeds and keys, and apk only the list that is called customfeeds.
+    let ours = [
+        "/etc/whichroom",
+        "/etc/config/whichroom",
+        "/etc/apk/keys/whichroom",
+        "/etc/apk/repositories.d/whichroom",
+    ];
+    assert!(keep.lines().all(|line| ours.iter().any(|ours| line.starts_with(ours))), "{keep}");
 }

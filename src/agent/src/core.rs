@@ -109,6 +109,8 @@ pub(crate) struct Core {
     effects: VecDeque<Effect>,
     /// Sorted.
     tracked: Vec<Mac>,
+    /// The home's BSSs, in order; empty if nobody said.
+    bssids: Vec<Mac>,
     /// When a probe of a station at a BSS was passed on last.
     probes: Sorted<(Mac, Mac), u64>,
     /// What usteer had heard of the stations whose probes are wanted, and when it was asked.
@@ -141,6 +143,7 @@ impl Core {
             requests: Requests::default(),
             effects: VecDeque::new(),
             tracked: Vec::new(),
+            bssids: Vec::new(),
             probes: Sorted::default(),
             heard: None,
             hosts: Vec::new(),
@@ -470,7 +473,11 @@ impl Core {
     fn handle_change(&mut self, bssid: Mac, mac: Mac, change: Change, now_ms: u64) {
         let wanted = match &change {
             Change::Probe { .. } => self.is_probe_wanted(bssid, mac, now_ms),
-            Change::BeaconReport { .. } => self.requests.handle_report(mac, now_ms),
+            Change::BeaconReport { heard, .. } => {
+                // What a station hears of the neighbours is nobody's business.
+                let is_ours = self.bssids.is_empty() || self.bssids.binary_search(heard).is_ok();
+                self.requests.handle_report(mac, now_ms) && is_ours
+            }
             Change::Signal { .. }
             | Change::Assoc { .. }
             | Change::Authorized { .. }

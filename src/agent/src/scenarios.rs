@@ -580,6 +580,23 @@ fn beacon_reports_come_on_request_only() {
 }
 
 #[test]
+fn reports_about_the_neighbours_stay_on_the_access_point() {
+    let mut agent = Agent::new();
+    agent.router.answers(BSS, "rrm_beacon_req", Answer::Status(0));
+    join(&mut agent, PHONE);
+    let tracked = json!({"schema": 1, "macs": [PHONE], "bssids": ["02:b5:00:00:00:09", "02:b5:00:00:00:01"]});
+    agent.publish(&Topic::Tracked, &tracked.to_string(), true);
+    agent.run_for(1_000);
+    request(&mut agent, "r1", PHONE, false);
+    let from = agent.published.len();
+    for bssid in ["02:b5:00:00:00:09", "66:00:00:00:00:01"] {
+        let report = json!({"address": PHONE, "op-class": 115, "channel": 36, "rcpi": 116, "bssid": bssid, "rep-mode": 0});
+        agent.notify("beacon-report", &report);
+    }
+    assert_eq!(agent.kinds(from), ["beacon-report"]);
+}
+
+#[test]
 fn leases_name_the_devices_on_the_router() {
     let mut agent = Agent::new();
     agent.router.add("luci-rpc");

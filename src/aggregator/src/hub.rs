@@ -90,6 +90,8 @@ pub struct Hub {
     effects: VecDeque<Effect>,
     refused: Option<String>,
     dirty: bool,
+    /// Of the BSSs that the agents were told.
+    bssids_revision: u64,
     /// Of the samples that were taken last.
     samples_revision: u64,
 }
@@ -114,6 +116,7 @@ impl Hub {
             effects: VecDeque::new(),
             refused: None,
             dirty: true,
+            bssids_revision: 0,
             samples_revision,
         }
     }
@@ -429,9 +432,15 @@ impl Hub {
     /// Status, tracked stations and every state; discovery goes before them.
     fn publish_states(&mut self, now: Moment) {
         let status = self.status(&Topic::Status, ONLINE);
-        let tracked = topics::tracked(self.decider.engine().tracked(), &self.root);
+        let tracked = self.tracked();
         self.enqueue([status, tracked]);
         self.decider.give(Given::PublishAll, now);
+    }
+
+    fn tracked(&mut self) -> Publish {
+        let engine = self.decider.engine();
+        self.bssids_revision = engine.bssids_revision();
+        topics::tracked(engine.tracked(), engine.bssids(), &self.root)
     }
 
     fn status(&self, topic: &Topic, payload: &str) -> Publish {
@@ -454,6 +463,11 @@ impl Hub {
                 self.enqueue(message);
             }
             self.effects.push_back(effect);
+        }
+        let is_told = self.bssids_revision == self.decider.engine().bssids_revision();
+        if self.phase == Phase::Active && !is_told {
+            let tracked = self.tracked();
+            self.enqueue([tracked]);
         }
     }
 
@@ -702,6 +716,28 @@ devices = ["02:00:00:00:00:01"]
         bench.pass(1);
         assert!(bench.last(ADA).is_some());
         assert!(bench.topics().iter().any(|topic| topic.starts_with("homeassistant/device/")));
+    }
+
+    #[test]
+    fn agents_are_told_the_bsss_of_all() {
+        let mut bench = Bench::new();
+        bench.start();
+        let tracked = "whichroom/home/tracked";
+        assert!(bench.last(tracked).is_some_and(|tracked| !tracked.contains("bssids")));
+        let radios = |bssid: &str| {
+            format!(
+                r#"{{"schema":1,"boot":"b","node":"n","sent_ms":1,"radios":[{{"ifname":"a","bssid":"{bssid}"}}]}}"#
+            )
+        };
+        bench.message("whichroom/home/ap/kitchen/radios", &radios("02:00:00:00:00:a2"), false);
+        bench.message("whichroom/home/ap/hall/radios", &radios("02:00:00:00:00:a1"), true);
+        bench.settle();
+        let told = bench.last(tracked).unwrap_or_default().to_owned();
+        assert!(told.ends_with(r#","bssids":["02:00:00:00:00:a1","02:00:00:00:00:a2"]}"#), "{told}");
+        bench.sent.clear();
+        bench.message("whichroom/home/ap/hall/radios", &radios("02:00:00:00:00:a1"), false);
+        bench.settle();
+        assert_eq!(bench.last(tracked), None, "nothing new");
     }
 
     #[test]

@@ -44,7 +44,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
   whichroom calibrate says in which room a device is now, and keeps what is heard of it there
-  whichroom score   how well rooms are told, on recorded traces
+  whichroom score   how right decisions are, on recorded traces or in a simulated house
   whichroom record  writes down everything the access points say
   whichroom replay  what was recorded, decided once more
 

@@ -34,9 +34,9 @@ pub fn publish(effect: &Effect, clock: &Clock, root: &Root) -> Option<Publish> {
     }
 }
 
-/// The stations whose probes the agents shall publish.
-pub fn tracked(macs: Vec<Mac>, root: &Root) -> Publish {
-    retained(root, &Topic::Tracked, &Tracked { schema: SCHEMA, macs })
+/// The stations whose probes the agents shall publish, and the BSSs of which they shall pass on beacon reports.
+pub fn tracked(macs: Vec<Mac>, bssids: Vec<Mac>, root: &Root) -> Publish {
+    retained(root, &Topic::Tracked, &Tracked { schema: SCHEMA, macs, bssids })
 }
 
 /// A person's room as people read it: its name, "Home" where no more is to be known, "Away" or "Unclear".
@@ -341,8 +341,11 @@ mod tests {
 
     #[test]
     fn the_tracked_list() {
-        let publish =
-            tracked(vec!["02:00:00:00:00:99".parse().unwrap()], &Root::new(&"home".parse().unwrap()));
+        let publish = tracked(
+            vec!["02:00:00:00:00:99".parse().unwrap()],
+            Vec::new(),
+            &Root::new(&"home".parse().unwrap()),
+        );
         assert_eq!(publish.topic, "whichroom/home/tracked");
         assert_eq!(publish.payload, br#"{"schema":1,"macs":["02:00:00:00:00:99"]}"#);
         assert!(publish.retain);

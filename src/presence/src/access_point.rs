@@ -21,6 +21,13 @@ const STRANGERS_MAX: usize = 512;
 /// BSSs remembered per access point, beyond those it names.
 const BSSES_MAX: usize = 256;
 
+/// Roams that are counted before what is older weighs half.
+const ROAMS_MAX: u16 = 1000;
+
+/// An access point leads out if this many roams went between it and an exit, and one of so many did.
+const ROAMS_OUT_MIN: u16 = 5;
+const ROAMS_OUT_SHARE: u16 = 6;
+
 /// An access point.
 #[derive(Debug)]
 pub(crate) struct AccessPoint {
@@ -84,6 +91,9 @@ pub(crate) struct ApState {
     pub strangers: BTreeMap<Mac, Stranger>,
     /// How many of them are on guest networks.
     pub guests: u32,
+    /// Devices that roamed between it and another AP, and between it and an exit; halved now and then.
+    pub roams: u16,
+    pub roams_out: u16,
     /// What was said of its blindness.
     pub said: Option<Problem>,
 }
@@ -174,6 +184,8 @@ impl ApState {
             members: BTreeSet::new(),
             strangers: BTreeMap::new(),
             guests: 0,
+            roams: 0,
+            roams_out: 0,
             said: None,
         }
     }
@@ -434,6 +446,20 @@ impl ApState {
         } else {
             Link::NeverSeen
         }
+    }
+
+    /// A device roamed between it and another AP.
+    pub fn roamed(&mut self, is_exit: bool) {
+        if self.roams == ROAMS_MAX {
+            (self.roams, self.roams_out) = (self.roams / 2, self.roams_out / 2);
+        }
+        self.roams += 1;
+        self.roams_out += u16::from(is_exit);
+    }
+
+    /// Whether people who walk off from it go past an exit: of the roams it has seen, a good part went there.
+    pub fn leads_out(&self) -> bool {
+        self.roams_out >= ROAMS_OUT_MIN && self.roams_out * ROAMS_OUT_SHARE >= self.roams
     }
 
     /// Counts what could not be read.

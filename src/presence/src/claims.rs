@@ -7,12 +7,6 @@ use whichroom_wire::Mac;
 use crate::Moment;
 use crate::timers::ApIndex;
 
-/// A signal at or below this is weak: the device was at the edge of what the AP covers.
-const WEAK_DBM: i8 = -75;
-
-/// By how much the recent signal lies below the longer one when it falls, in sixteenths of a dB.
-const FALLING: i16 = 4 * 16;
-
 /// Counters in a message are from the agent's last poll, so much older than the message at most.
 const POLLED_MS: u64 = 10_000;
 
@@ -51,42 +45,25 @@ pub(crate) struct Gone {
     pub parting: Parting,
 }
 
-/// Signal of one station at one AP: the last one, a quick mean and a slow one.
+/// The last signal of a station at an AP.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Signal {
     last_dbm: Option<i8>,
-    quick: i16,
-    slow: i16,
 }
 
 impl Signal {
-    /// What was known before a restart.
-    pub fn restored(last_dbm: Option<i8>, falling: bool) -> Signal {
-        let quick = i16::from(last_dbm.unwrap_or_default()) * 16;
-        Signal { last_dbm, quick, slow: if falling { quick + FALLING } else { quick } }
+    /// What was known before.
+    pub fn known(last_dbm: Option<i8>) -> Signal {
+        Signal { last_dbm }
     }
 
     /// Takes a reading in.
     pub fn read(&mut self, dbm: i8) {
-        let reading = i16::from(dbm) * 16;
-        if self.last_dbm.replace(dbm).is_none() {
-            (self.quick, self.slow) = (reading, reading);
-            return;
-        }
-        self.quick += (reading - self.quick) / 2;
-        self.slow += (reading - self.slow) / 8;
+        self.last_dbm = Some(dbm);
     }
 
     pub fn last_dbm(self) -> Option<i8> {
         self.last_dbm
-    }
-
-    pub fn is_weak(self) -> bool {
-        self.last_dbm.is_some_and(|dbm| dbm <= WEAK_DBM)
-    }
-
-    pub fn is_falling(self) -> bool {
-        self.slow - self.quick >= FALLING
     }
 }
 
@@ -305,17 +282,5 @@ mod tests {
             assert!(claim.leave(Gone { at: Moment::from_ms(5), parting }));
         }
         assert_eq!(claim.leaving.map(|gone| gone.parting), Some(Parting::PollFailed));
-    }
-
-    #[test]
-    fn a_falling_signal_is_seen() {
-        let mut signal = Signal::default();
-        for dbm in [-60, -61, -60, -66, -70, -74] {
-            signal.read(dbm);
-        }
-        assert!(signal.is_falling() && !signal.is_weak());
-        let mut steady = Signal::default();
-        [-60, -62, -59, -61].into_iter().for_each(|dbm| steady.read(dbm));
-        assert!(!steady.is_falling());
     }
 }

@@ -7,6 +7,7 @@ use crate::Moment;
 use crate::access_point::ApState;
 use crate::claims::{Association, Gone, Parting};
 use crate::device::{Evidence, State};
+use crate::doze::Kind;
 use crate::engine::{Engine, device_index};
 use crate::fading::Left;
 use crate::output::{Effect, Problem, Roamed};
@@ -16,6 +17,9 @@ use crate::windows::Common;
 
 /// How soon to look again for what cannot be said to the second.
 const LOOK_AGAIN_MS: u64 = 5_000;
+
+/// The same where seconds matter.
+const LOOK_SOON_MS: u64 = 1_000;
 
 /// How soon to look again at a blind AP: somebody may depend on it by then.
 const BLIND_AGAIN_MS: u64 = 5 * 60_000;
@@ -41,6 +45,10 @@ impl Engine {
         let known = &mut self.devices[device.0 as usize];
         let settled = known.memory.settle(evidence, before, &self.aps, &self.timing, now);
         let association = known.memory.association;
+        let at_exit = association.is_some_and(|place| self.aps[place.ap.0 as usize].exit);
+        if at_exit && evidence == Evidence::Proof {
+            known.memory.exit_at = known.memory.exit_at.max(Some(now));
+        }
         if association != before {
             self.change_members(device, before, association);
             if let Some(association) = association {
@@ -50,6 +58,10 @@ impl Engine {
         if let (Some(from), Some(to)) = (settled.roamed_from, association) {
             self.say_roamed(device, from, to, now);
         }
+        if let Some(silence) = settled.returned {
+            self.learn_silence(device, &silence, now);
+        }
+        self.learn_sleep(device);
         if settled.state {
             self.arm_device(device, now);
         }
@@ -80,6 +92,12 @@ impl Engine {
 
     fn say_roamed(&mut self, device: DeviceIndex, from: Association, to: Association, now: Moment) {
         let id = self.devices[device.0 as usize].id.clone();
+        if from.ap != to.ap {
+            for (one, other) in [(from.ap, to.ap), (to.ap, from.ap)] {
+                let is_exit = self.aps[other.0 as usize].exit;
+                self.ap_mut(one).roamed(is_exit);
+            }
+        }
         let name = |ap: ApIndex| self.aps[ap.0 as usize].id.clone();
         let roamed =
             Roamed { device: id, from_ap: name(from.ap), to_ap: name(to.ap), bssid: to.bssid, at: now };
@@ -92,7 +110,8 @@ impl Engine {
         match &memory.state {
             State::Present => {
                 let heard = memory.heard_at.unwrap_or(memory.since);
-                self.timers.set_if_idle(Timer::Phantom(device), heard.after(self.timing.phantom_ms).max(now));
+                let phantom_ms = memory.doze.plausible_ms(Kind::Listed, &self.timing);
+                self.timers.set_if_idle(Timer::Phantom(device), heard.after(phantom_ms).max(now));
             }
             State::Fading(fading) => {
                 let due = fading.from.after(fading.needed_ms.saturating_sub(fading.carried_ms));
@@ -163,9 +182,18 @@ impl Engine {
         let memory = &mut self.devices[device.0 as usize].memory;
         let State::Fading(fading) = &memory.state else { return };
         let watched_ms = fading.watched_ms(&self.aps, &self.exits, &self.timing, now);
+        let again_ms = if fading.silence.kind == Kind::ExitLeft { LOOK_SOON_MS } else { LOOK_AGAIN_MS };
         if watched_ms < fading.needed_ms {
             let missing_ms = fading.needed_ms - watched_ms;
-            self.timers.set(Timer::Absence(device), now.after(missing_ms.max(LOOK_AGAIN_MS)));
+            self.timers.set(Timer::Absence(device), now.after(missing_ms.max(again_ms)));
+            return;
+        }
+        // Anybody can forge a leave frame. Who really left is no longer in the table.
+        let last = &self.aps[fading.silence.association.ap.0 as usize].state;
+        let claim = memory.claims.iter().find(|claim| claim.association == fading.silence.association);
+        let is_listed = claim.is_some_and(|claim| claim.mark.table == last.mark.table);
+        if is_listed && fading.silence.kind == Kind::ExitLeft && !last.blind {
+            self.timers.set(Timer::Absence(device), now.after(again_ms));
             return;
         }
         memory.state = State::Absent(Some(Left { silence: fading.silence, watched_ms }));
@@ -182,8 +210,9 @@ impl Engine {
         let mut common = Common::between(heard, now);
         common.intersect(self.aps[association.ap.0 as usize].watched(association));
         let silent_ms = common.total_ms();
-        if silent_ms < self.timing.phantom_ms {
-            let missing_ms = (self.timing.phantom_ms - silent_ms).max(LOOK_AGAIN_MS);
+        let phantom_ms = memory.doze.plausible_ms(Kind::Listed, &self.timing);
+        if silent_ms < phantom_ms {
+            let missing_ms = (phantom_ms - silent_ms).max(LOOK_AGAIN_MS);
             self.timers.set(Timer::Phantom(device), now.after(missing_ms));
             return;
         }

@@ -18,9 +18,11 @@ use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::asking::Asking;
 use crate::claims::{Association, Claim, Gone, Mark, Parting, Reading, Signal};
-use crate::fading::{Fading, Left};
+use crate::doze::Doze;
+use crate::fading::{Before, Fading, Left, Silence};
 use crate::hearing::{Hearing, How, Level};
 use crate::ingest::TABLE_LAG_MS;
+use crate::path::Path;
 use crate::rooms::RoomEstimate;
 use crate::setup::{Counts, Timing};
 use crate::timers::ApIndex;
@@ -30,6 +32,9 @@ const CLAIMS_MAX: usize = 16;
 
 /// A station the driver saw this recently is taken to be there when nothing was known of it before.
 const FRESH_MS: u64 = 60_000;
+
+/// Listed and not received for longer is sleep worth learning.
+const SLEEP_MS: u64 = 10 * 60_000;
 
 /// How much older than the time since the last table a connection may seem and still be new: seconds are rounded.
 const ROUNDING_MS: u64 = 5_000;
@@ -57,6 +62,14 @@ pub(crate) struct Memory {
     pub heard_at: Option<Moment>,
     /// It went from one AP to another.
     pub moved_at: Option<Moment>,
+    /// Where and how loudly it was heard by the APs it was on.
+    pub path: Path,
+    /// What it usually does when it is silent.
+    pub doze: Doze,
+    /// When an exit heard it last, by whatever frame.
+    pub exit_at: Option<Moment>,
+    /// From when to when it was listed and not received, until somebody has learned from it.
+    pub slept: Option<(Moment, Moment)>,
     pub rooms: RoomEstimate,
     /// Somebody said that it is in this room, and it has not left it since.
     pub told: Option<Told>,
@@ -97,9 +110,11 @@ pub(crate) enum Evidence {
 }
 
 /// What [`Memory::settle`] changed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settled {
     pub state: bool,
+    /// The silence it returned from.
+    pub returned: Option<Silence>,
     /// The association it had, if it went from one BSS to another.
     pub roamed_from: Option<Association>,
 }
@@ -125,6 +140,10 @@ impl Memory {
             claims: Vec::new(),
             heard_at: None,
             moved_at: None,
+            path: Path::default(),
+            doze: Doze::default(),
+            exit_at: None,
+            slept: None,
             rooms: RoomEstimate::default(),
             told: None,
             hearing: Hearing::default(),
@@ -229,6 +248,8 @@ impl Memory {
             let holds = current.gone.is_none() && current.ended_at.is_none();
             !holds || current.heard_at().is_none_or(|heard| heard <= after)
         });
+        let before = self.heard_at.filter(|_| self.association == Some(association));
+        self.slept = before.map(|before| (before, at)).filter(|(from, to)| to.since(*from) >= SLEEP_MS);
         self.heard_at = self.heard_at.max(Some(at));
         if let Some(dbm) = signal_dbm {
             self.rooms.read(association.ap, dbm, at);
@@ -236,6 +257,9 @@ impl Memory {
         }
         if !is_later {
             return Evidence::None;
+        }
+        if let Some(dbm) = signal_dbm {
+            self.path.read(association.ap, dbm, at);
         }
         self.take_over(index, after);
         Evidence::Proof
@@ -260,10 +284,14 @@ impl Memory {
         claim.mark = mark;
         // What was measured before it left says nothing of where it came back.
         if let Some(dbm) = claim.requested_dbm.take() {
-            claim.signal = Signal::restored(Some(dbm), false);
+            claim.signal = Signal::known(Some(dbm));
         }
+        let signal_dbm = claim.signal.last_dbm();
         if !self.associate(index, at) {
             return Evidence::None;
+        }
+        if let Some(dbm) = signal_dbm {
+            self.path.read(association.ap, dbm, at);
         }
         self.heard_at = self.heard_at.max(Some(at));
         Evidence::Proof
@@ -373,27 +401,36 @@ impl Memory {
             _ => None,
         };
         let state = next.is_some();
+        let mut returned = None;
         if let Some(next) = next {
-            self.state = next;
+            let before = std::mem::replace(&mut self.state, next);
             self.since = now;
+            returned = match (before, &self.state) {
+                (State::Fading(fading), State::Present) => Some(fading.silence),
+                (State::Absent(Some(left)), State::Present) => Some(left.silence),
+                _ => None,
+            };
         }
         let is_present = matches!(self.state, State::Present);
         let roamed_from = before.filter(|_| was_home && is_present).filter(|before| {
             self.association.is_some_and(|now| (now.ap, now.bssid) != (before.ap, before.bssid))
         });
-        Settled { state, roamed_from }
+        Settled { state, returned, roamed_from }
     }
 
     /// The silence that begins with the end of the current claim.
-    fn fade(&self, aps: &[AccessPoint], timing: &Timing, now: Moment) -> Option<State> {
+    fn fade(&mut self, aps: &[AccessPoint], timing: &Timing, now: Moment) -> Option<State> {
+        self.doze.at_home(now.since(self.since));
         let claim = self.current()?;
-        Some(State::Fading(Fading::new(claim, &self.claims, aps, timing, now)))
+        let before =
+            Before { claims: &self.claims, path: &self.path, doze: &self.doze, exit_at: self.exit_at };
+        Some(State::Fading(Fading::new(claim, &before, aps, timing, now)))
     }
 
     /// The BSS it was last on went a moment after it: it did not leave.
-    pub fn lost_with_bss(&mut self, aps: &[AccessPoint], timing: &Timing) {
+    pub fn lost_with_bss(&mut self, timing: &Timing) {
         if let State::Fading(fading) = &mut self.state {
-            fading.lost_with_bss(aps, timing);
+            fading.lost_with_bss(&self.doze, timing);
         }
     }
 
@@ -434,6 +471,7 @@ impl Memory {
         self.hearing.renumber(&ap);
         self.asking.forget_pending();
         self.told = self.told.and_then(|told| Some(Told { room: room(told.room)?, ..told }));
+        self.path.renumber(&ap);
         self.rooms.renumber(&ap, room);
     }
 

@@ -25,6 +25,9 @@ use crate::timers::{ApIndex, DeviceIndex, Timer, Timers};
 /// Access points that are remembered: their number is in the hands of whoever may publish to the broker.
 pub(crate) const ACCESS_POINTS_MAX: usize = 4096;
 
+/// BSSs the agents are told: a campus has more, and their reports are not filtered.
+const BSSIDS_TOLD_MAX: usize = 1024;
+
 /// Who is home and in which room.
 #[derive(Debug)]
 pub struct Engine {
@@ -48,6 +51,7 @@ pub struct Engine {
     pub(crate) house: House,
     /// Addresses of the home's own BSSs, and whose they are: no strangers.
     pub(crate) bssids: BTreeMap<Mac, ApIndex>,
+    pub(crate) bssids_revision: u64,
     pub(crate) problems: BTreeSet<Problem>,
     pub(crate) broker_problem: Option<Problem>,
     pub(crate) started: Moment,
@@ -116,6 +120,7 @@ impl Engine {
             people: Vec::new(),
             house: House::new(now),
             bssids: BTreeMap::new(),
+            bssids_revision: 0,
             problems: BTreeSet::new(),
             broker_problem: None,
             started: now,
@@ -278,6 +283,7 @@ impl Engine {
         let moved =
             |(bssid, ap): (Mac, ApIndex)| Some((bssid, ap_now.get(ap.0 as usize).copied().flatten()?));
         next.bssids = bssids.filter_map(moved).collect();
+        next.bssids_revision = old.bssids_revision + 1;
         for (position, room) in old.rooms.iter().enumerate() {
             room_now[position] =
                 next.rooms.iter().position(|known| known.id == room.id).or(room_now[position]);
@@ -387,6 +393,16 @@ impl Engine {
     /// What an access point said that counted; after [`Engine::witness_all`], drain fully after each `handle_*`.
     pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
         self.witnessed.as_mut()?.pop_front()
+    }
+
+    /// The home's own BSSs, in order; none while they are too many to be told.
+    pub fn bssids(&self) -> Vec<Mac> {
+        if self.bssids.len() > BSSIDS_TOLD_MAX { Vec::new() } else { self.bssids.keys().copied().collect() }
+    }
+
+    /// Counts the BSSs that were met: what was told at another count is outdated.
+    pub fn bssids_revision(&self) -> u64 {
+        self.bssids_revision
     }
 
     /// The addresses whose probes the agents are to publish, in order.

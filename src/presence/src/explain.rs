@@ -9,6 +9,7 @@ use whichroom_wire::Id;
 use crate::Moment;
 use crate::claims::Claim;
 use crate::device::{Device, State};
+use crate::doze::{KINDS, Kind};
 use crate::engine::{Engine, device_index};
 use crate::fading::Fading;
 use crate::output::Reason;
@@ -156,6 +157,7 @@ impl Engine {
             add("Hearing", self.hearing_lines(device, now));
         }
         add("Timers", self.timer_lines(index, now));
+        add("Silences it returned from", self.doze_lines(device));
         if let State::Fading(fading) = &device.memory.state {
             add("What waits for whom", self.waiting_lines(device, fading, now));
         }
@@ -195,8 +197,7 @@ impl Engine {
             line.push_str(&format!(" ({packets} packets)"));
         }
         if let Some(dbm) = claim.signal.last_dbm() {
-            let trend = if claim.signal.is_falling() { ", falling" } else { "" };
-            line.push_str(&format!("; {dbm} dBm{trend}"));
+            line.push_str(&format!("; {dbm} dBm"));
         }
         if is_current {
             line.push_str("; decides");
@@ -241,6 +242,23 @@ impl Engine {
         timers.into_iter().filter_map(line).collect()
     }
 
+    fn doze_lines(&self, device: &Device) -> Vec<String> {
+        let doze = &device.memory.doze;
+        let mut lines = vec![format!("learned from {} at home", duration(doze.home_ms()))];
+        for kind in KINDS {
+            let (times, longest_ms) = doze.seen(kind);
+            let seen = match (times, longest_ms) {
+                (1, Some(ms)) => format!("once, {} at most", duration(ms)),
+                (times, Some(ms)) => format!("{times} times, {} at most", duration(ms)),
+                (_, None) => "never".to_owned(),
+            };
+            let bound = duration(doze.plausible_ms(kind, &self.timing));
+            let then = if kind == Kind::Listed { "taken for gone" } else { "away" };
+            lines.push(format!("{}: {seen}; {then} after {bound}", begins(kind)));
+        }
+        lines
+    }
+
     fn waiting_lines(&self, device: &Device, fading: &Fading, now: Moment) -> Vec<String> {
         let watched_ms = fading.watched_ms(&self.aps, &self.exits, &self.timing, now);
         let silent_ms = now.since(fading.silence.since);
@@ -274,6 +292,19 @@ impl Engine {
             Some(last) => format!("silent for {}", duration(now.since(last))),
             None => "never reported".to_owned(),
         }
+    }
+}
+
+/// How silences of a kind begin.
+fn begins(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ExitLeft => "leave frame past an exit, signal had faded",
+        Kind::ExitFaded => "past an exit, leave frame or signal had faded",
+        Kind::FadedOut => "inside, signal had faded towards an exit",
+        Kind::Faded => "inside, signal had faded elsewhere",
+        Kind::Left => "inside, leave frame with a steady signal",
+        Kind::Still => "failed poll with a steady signal",
+        Kind::Listed => "listed, but not received",
     }
 }
 

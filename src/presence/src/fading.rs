@@ -4,6 +4,8 @@
 use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::claims::{Association, Claim, Gone, Parting};
+use crate::doze::{Doze, Kind};
+use crate::path::Path;
 use crate::setup::Timing;
 use crate::timers::ApIndex;
 use crate::windows::Common;
@@ -11,8 +13,8 @@ use crate::windows::Common;
 /// APs that heard the device this long before its silence must watch for its absence to count.
 const HEARD_BEFORE_MS: u64 = 10 * 60_000;
 
-/// A falling signal is leaving only once it is down here; above, somebody put the phone into a pocket.
-const FADED_DBM: i8 = -68;
+/// Who was heard by an exit this shortly before is on the way out.
+const ON_THE_WAY_MS: u64 = 3 * 60_000;
 
 /// A silence and how it began.
 #[derive(Debug, Clone, Copy)]
@@ -20,9 +22,10 @@ pub(crate) struct Silence {
     pub since: Moment,
     pub association: Association,
     pub parting: Parting,
+    pub kind: Kind,
     pub signal_dbm: Option<i8>,
-    pub is_weak: bool,
-    pub is_falling: bool,
+    /// By how much the signal had fallen, if it faded.
+    pub fall_db: Option<u8>,
 }
 
 /// On the way to being away.
@@ -46,33 +49,54 @@ pub(crate) struct Left {
     pub watched_ms: u64,
 }
 
+/// What is known of a device when its silence begins.
+pub(crate) struct Before<'a> {
+    pub claims: &'a [Claim],
+    pub path: &'a Path,
+    pub doze: &'a Doze,
+    /// An exit heard it then, if one ever did.
+    pub exit_at: Option<Moment>,
+}
+
 impl Fading {
-    /// Begins with the end of `claim`; `claims` are all of the device's.
-    pub fn new(claim: &Claim, claims: &[Claim], aps: &[AccessPoint], timing: &Timing, now: Moment) -> Fading {
+    /// Begins with the end of `claim`.
+    pub fn new(
+        claim: &Claim,
+        before: &Before<'_>,
+        aps: &[AccessPoint],
+        timing: &Timing,
+        now: Moment,
+    ) -> Fading {
         let gone = claim.gone.unwrap_or(Gone { at: now, parting: Parting::Unlisted });
+        let ending = before.path.ending();
+        let ap = &aps[claim.association.ap.0 as usize];
+        let heard = claim.heard_at().unwrap_or(gone.at);
+        let is_outward =
+            ap.state.leads_out() || before.exit_at.is_some_and(|at| heard.since(at) <= ON_THE_WAY_MS);
         let silence = Silence {
             since: gone.at,
             association: claim.association,
             parting: gone.parting,
+            kind: kind(gone.parting, ap.exit, ending.is_fading, is_outward),
             signal_dbm: claim.signal.last_dbm(),
-            is_weak: claim.signal.is_weak(),
-            is_falling: claim.signal.is_falling(),
+            fall_db: ending.is_fading.then_some(ending.fall_db),
         };
         let mut required = vec![claim.association];
-        for other in claims {
+        for other in before.claims {
             let is_recent = other.heard_at().is_some_and(|heard| heard >= gone.at.before(HEARD_BEFORE_MS));
             if is_recent && other.association.ap != claim.association.ap {
                 required.push(other.association);
             }
         }
-        let needed_ms = needed_ms(&silence, aps, timing);
+        let needed_ms = before.doze.plausible_ms(silence.kind, timing);
         Fading { silence, needed_ms, required, carried_ms: 0, from: gone.at }
     }
 
     /// The BSS went a moment after the device: it did not leave.
-    pub fn lost_with_bss(&mut self, aps: &[AccessPoint], timing: &Timing) {
+    pub fn lost_with_bss(&mut self, doze: &Doze, timing: &Timing) {
         self.silence.parting = Parting::BssLost;
-        self.needed_ms = needed_ms(&self.silence, aps, timing);
+        self.silence.kind = Kind::Still;
+        self.needed_ms = doze.plausible_ms(Kind::Still, timing);
     }
 
     /// For how long everything that could have heard the device was watching, all at once.
@@ -107,15 +131,18 @@ impl Fading {
     }
 }
 
-/// How long a silence must be watched: short where people leave past this AP and it looked like leaving.
-fn needed_ms(silence: &Silence, aps: &[AccessPoint], timing: &Timing) -> u64 {
-    let is_exit = aps[silence.association.ap.0 as usize].exit;
-    let looked_like_leaving = match silence.parting {
-        Parting::LeaveFrame => true,
-        Parting::BssLost | Parting::ApRestarted => false,
-        Parting::Unlisted | Parting::SentAway | Parting::PollFailed | Parting::Phantom => {
-            silence.is_weak || (silence.is_falling && silence.signal_dbm.is_none_or(|dbm| dbm <= FADED_DBM))
-        }
-    };
-    if is_exit && looked_like_leaving { timing.exit_ms } else { timing.interior_ms }
+/// What a silence is like. Short where people leave past this AP and it looked like leaving: with a strong and steady
+/// signal, only a leave frame does.
+fn kind(parting: Parting, is_exit: bool, is_fading: bool, is_outward: bool) -> Kind {
+    match (parting, is_exit, is_fading) {
+        (Parting::BssLost | Parting::ApRestarted, ..) => Kind::Still,
+        (Parting::Phantom, ..) => Kind::Listed,
+        (Parting::LeaveFrame, true, true) => Kind::ExitLeft,
+        (Parting::LeaveFrame, true, false) => Kind::ExitFaded,
+        (Parting::LeaveFrame, false, false) => Kind::Left,
+        (Parting::Unlisted | Parting::SentAway | Parting::PollFailed, true, true) => Kind::ExitFaded,
+        (_, false, true) if is_outward => Kind::FadedOut,
+        (_, false, true) => Kind::Faded,
+        (Parting::Unlisted | Parting::SentAway | Parting::PollFailed, _, false) => Kind::Still,
+    }
 }

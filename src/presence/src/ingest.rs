@@ -140,7 +140,11 @@ impl Engine {
         self.witness(ap, now, || Fact::Radios(radios.radios.clone()));
         let room = BSSIDS_MAX.saturating_sub(self.bssids.len());
         let bssids = radios.radios.iter().filter_map(|radio| radio.bssid);
-        self.bssids.extend(bssids.take(room).map(|bssid| (bssid, ap)));
+        for bssid in bssids.take(room) {
+            if self.bssids.insert(bssid, ap).is_none() {
+                self.bssids_revision += 1;
+            }
+        }
         let state = self.ap_mut(ap);
         let lost = state.take_radios(radios.radios, now, &timing);
         if !lost.is_empty() {
@@ -161,7 +165,7 @@ impl Engine {
                 leaving.parting = Parting::BssLost;
             }
             if claim.gone.is_some_and(|gone| now.since(gone.at) <= LOST_TOGETHER_MS) {
-                memory.lost_with_bss(&self.aps, &self.timing);
+                memory.lost_with_bss(&self.timing);
                 self.arm_device(device, now);
             }
         }
@@ -360,6 +364,9 @@ impl Engine {
             | Change::BeaconReport { .. }
             | Change::KeyMismatch => None,
         };
+        if heard_dbm.is_some() && self.aps[association.ap.0 as usize].exit {
+            memory.exit_at = memory.exit_at.max(Some(at));
+        }
         if let Some(dbm) = heard_dbm {
             memory.rooms.read(association.ap, dbm, at);
             memory.hearing.read(Level { ap: association.ap, how: How::Overheard, dbm, at });

@@ -81,7 +81,10 @@ impl Words<'_> {
         if let Some(dbm) = silence.signal_dbm {
             text.push_str(&format!(", last signal {dbm} dBm"));
         }
-        text.push_str(if silence.is_falling { ", falling)" } else { ")" });
+        if let Some(fall_db) = silence.fall_db {
+            text.push_str(&format!(" after a fall of {fall_db} dB"));
+        }
+        text.push(')');
         text
     }
 
@@ -103,11 +106,12 @@ pub(crate) fn how(parting: Parting) -> &'static str {
     }
 }
 
-/// "40 s", "2 min", "3 h 5 min".
+/// "40 s", "2 min", "1 min 50 s", "3 h 5 min".
 pub(crate) fn duration(ms: u64) -> String {
     let (s, min, h) = (ms / 1000, ms / 60_000, ms / 3_600_000);
     match (h, min) {
         (0, 0) => format!("{s} s"),
+        (0, min) if min < 10 && s % 60 != 0 => format!("{min} min {} s", s % 60),
         (0, min) => format!("{min} min"),
         (h, min) if min % 60 == 0 => format!("{h} h"),
         (h, min) => format!("{h} h {} min", min % 60),
@@ -120,9 +124,14 @@ mod tests {
 
     #[test]
     fn durations_read_well() {
-        for (ms, text) in
-            [(0, "0 s"), (59_999, "59 s"), (120_000, "2 min"), (10_800_000, "3 h"), (11_100_000, "3 h 5 min")]
-        {
+        for (ms, text) in [
+            (0, "0 s"),
+            (59_999, "59 s"),
+            (110_000, "1 min 50 s"),
+            (120_000, "2 min"),
+            (10_800_000, "3 h"),
+            (11_100_000, "3 h 5 min"),
+        ] {
             assert_eq!(duration(ms), text);
         }
     }

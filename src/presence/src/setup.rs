@@ -139,9 +139,11 @@ pub enum SsidKind {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Timing {
+    /// From *gone* at an exit AP to away where a leave frame came after the signal had faded: nothing else looks like it.
+    pub left_ms: u64,
     /// From *gone* at an exit AP, having left or faded, to away.
     pub exit_ms: u64,
-    /// From *gone* at an interior AP to away.
+    /// From *gone* at an interior AP to away, at most: less where the device's own silences are shorter.
     pub interior_ms: u64,
     /// A disassociation waits this long for a new association.
     pub debounce_ms: u64,
@@ -151,7 +153,7 @@ pub struct Timing {
     pub blind_said_ms: u64,
     /// Blindness after which an AP leaves the required set.
     pub blind_given_up_ms: u64,
-    /// Listed without rx progress for longer is a phantom.
+    /// Listed without rx progress for longer is a phantom; sooner where the device's own sleep is shorter.
     pub phantom_ms: u64,
     /// Nobody is home for this long before the house is empty.
     pub empty_hold_ms: u64,
@@ -162,8 +164,10 @@ impl Default for Timing {
         const MINUTE: u64 = 60_000;
         const HOUR: u64 = 60 * MINUTE;
         Timing {
-            exit_ms: 2 * MINUTE,
-            interior_ms: 3 * HOUR,
+            // What is watched is known when the next table comes, 30 s later at most.
+            left_ms: 12_000,
+            exit_ms: 110_000,
+            interior_ms: 3 * HOUR + 30 * MINUTE,
             debounce_ms: 3_000,
             reporting_ms: 45_000,
             blind_said_ms: 30 * MINUTE,

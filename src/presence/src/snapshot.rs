@@ -11,14 +11,17 @@ use crate::Moment;
 use crate::access_point::Identity;
 use crate::claims::{Association, Claim, Parting, Signal};
 use crate::device::{Device, Memory, State};
+use crate::doze::{Doze, Kind};
 use crate::engine::Engine;
 use crate::fading::{Fading, Left, Silence};
 use crate::output::Home;
+use crate::path::{Path, Stay};
 use crate::person::PersonState;
 use crate::rooms::RoomEstimate;
 
-/// Version of [`Snapshot`]; one of another version restores nothing.
-const VERSION: u32 = 1;
+/// Version of [`Snapshot`]. The one before it, which knew nothing of sleep, is read; any other restores nothing.
+const VERSION: u32 = 2;
+const VERSION_BEFORE: u32 = 1;
 
 /// The state of an [`Engine`], to be kept in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,10 @@ struct SavedAp {
     node: Option<String>,
     boot: Option<String>,
     last_live_ms_ago: Option<u64>,
+    #[serde(default)]
+    roams: u16,
+    #[serde(default)]
+    roams_out: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,12 +55,33 @@ struct SavedDevice {
     since_ms_ago: u64,
     association: Option<SavedAssociation>,
     signal_dbm: Option<i8>,
-    falling: bool,
+    #[serde(default)]
+    path: Vec<SavedStay>,
+    #[serde(default)]
+    doze: SavedDoze,
     heard_ms_ago: Option<u64>,
+    #[serde(default)]
+    exit_ms_ago: Option<u64>,
     moved_ms_ago: Option<u64>,
     room: Option<Id>,
     room_since_ms_ago: u64,
     confidence: u8,
+}
+
+/// Where it was heard, and how loudly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedStay {
+    ap: Id,
+    from_ms_ago: u64,
+    to_ms_ago: u64,
+    dbm: i8,
+}
+
+/// What it usually does when it is silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedDoze {
+    home_ms: u64,
+    weights: Vec<Vec<u16>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,9 +105,11 @@ struct SavedSilence {
     ms_ago: u64,
     association: SavedAssociation,
     parting: Parting,
+    #[serde(default)]
+    kind: Option<Kind>,
     signal_dbm: Option<i8>,
-    weak: bool,
-    falling: bool,
+    #[serde(default)]
+    fall_db: Option<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +157,8 @@ impl Engine {
             node: ap.state.identity.as_ref().map(|identity| identity.node.clone()),
             boot: ap.state.identity.as_ref().map(|identity| identity.boot.clone()),
             last_live_ms_ago: ap.state.last_live.map(|last| now.since(last)),
+            roams: ap.state.roams,
+            roams_out: ap.state.roams_out,
         });
         let people = self.people.iter().map(|person| SavedPerson {
             id: person.id.clone(),
@@ -175,14 +207,17 @@ impl Engine {
             },
         };
         let signal = memory.current().map(|claim| claim.signal).unwrap_or_default();
+        let (home_ms, weights) = memory.doze.saved();
         SavedDevice {
             id: device.id.clone(),
             state,
             since_ms_ago: now.since(memory.since),
             association: memory.association.as_ref().map(|association| self.save_association(association)),
             signal_dbm: signal.last_dbm(),
-            falling: signal.is_falling(),
+            path: memory.path.stays().iter().map(|stay| self.save_stay(stay, now)).collect(),
+            doze: SavedDoze { home_ms, weights },
             heard_ms_ago: memory.heard_at.map(|heard| now.since(heard)),
+            exit_ms_ago: memory.exit_at.map(|at| now.since(at)),
             moved_ms_ago: memory.moved_at.map(|moved| now.since(moved)),
             room: memory.rooms.room().map(|room| self.rooms[room].id.clone()),
             room_since_ms_ago: now.since(memory.rooms.since()),
@@ -196,8 +231,17 @@ impl Engine {
             association: self.save_association(&silence.association),
             parting: silence.parting,
             signal_dbm: silence.signal_dbm,
-            weak: silence.is_weak,
-            falling: silence.is_falling,
+            kind: Some(silence.kind),
+            fall_db: silence.fall_db,
+        }
+    }
+
+    fn save_stay(&self, stay: &Stay, now: Moment) -> SavedStay {
+        SavedStay {
+            ap: self.aps[stay.ap.0 as usize].id.clone(),
+            from_ms_ago: now.since(stay.from),
+            to_ms_ago: now.since(stay.to),
+            dbm: stay.dbm(),
         }
     }
 
@@ -211,7 +255,7 @@ impl Engine {
 
     /// Takes a snapshot over; what the setup no longer names is dropped.
     pub(crate) fn restore(&mut self, snapshot: Snapshot, now: Moment) {
-        if snapshot.version != VERSION {
+        if ![VERSION, VERSION_BEFORE].contains(&snapshot.version) {
             return;
         }
         // Ages are shifted for show by the time we did not run; durations of timers are not.
@@ -220,7 +264,9 @@ impl Engine {
             let Some(ap) = self.ap_or_new(&saved.id, now) else { continue };
             let identity = saved.node.zip(saved.boot).map(|(node, boot)| Identity { node, boot });
             let last_live = saved.last_live_ms_ago.map(|ms| shown.before(ms));
-            self.ap_mut(ap).restore(identity, last_live);
+            let state = self.ap_mut(ap);
+            state.restore(identity, last_live);
+            (state.roams, state.roams_out) = (saved.roams.min(1000), saved.roams_out.min(1000));
         }
         let positions = self.device_positions();
         for saved in snapshot.devices {
@@ -278,9 +324,9 @@ impl Engine {
             since: shown.before(saved.ms_ago),
             association: self.restore_association(&saved.association, now)?,
             parting: saved.parting,
+            kind: saved.kind.unwrap_or(Kind::Still),
             signal_dbm: saved.signal_dbm,
-            is_weak: saved.weak,
-            is_falling: saved.falling,
+            fall_db: saved.fall_db,
         })
     }
 
@@ -308,6 +354,13 @@ impl Engine {
         memory.since = shown.before(saved.since_ms_ago);
         memory.heard_at = saved.heard_ms_ago.map(|ms| shown.before(ms));
         memory.moved_at = saved.moved_ms_ago.map(|ms| shown.before(ms));
+        memory.exit_at = saved.exit_ms_ago.map(|ms| shown.before(ms));
+        let stays = saved.path.iter().filter_map(|stay| {
+            let (from, to) = (shown.before(stay.from_ms_ago), shown.before(stay.to_ms_ago));
+            Some(Stay::restored(self.ap_or_new(&stay.ap, now)?, from, to, stay.dbm))
+        });
+        memory.path = Path::restored(stays.collect());
+        memory.doze = Doze::restored(saved.doze.home_ms, &saved.doze.weights);
         let room = self.position_of_room(saved.room.as_ref());
         memory.rooms = RoomEstimate::restored(
             room,
@@ -320,7 +373,7 @@ impl Engine {
             let mut claim = Claim::new(association, mark);
             claim.authorized = true;
             claim.heard = memory.heard_at.map(|heard| (heard, heard));
-            claim.signal = Signal::restored(saved.signal_dbm, saved.falling);
+            claim.signal = Signal::known(saved.signal_dbm);
             memory.claims.push(claim);
         }
         memory.association = association;

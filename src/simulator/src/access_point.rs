@@ -95,6 +95,8 @@ pub(crate) struct Entry {
     pub(crate) seen_ms: u64,
     rx_packets: u64,
     rx_bytes: u64,
+    /// First octet of its RM enabled capabilities.
+    pub(crate) rrm: u8,
     said: Option<Said>,
 }
 
@@ -187,6 +189,7 @@ impl AccessPoint {
             connected_s: Some(now_ms.saturating_sub(entry.associated_ms) / 1000),
             rx_packets: Some(entry.rx_packets),
             rx_bytes: Some(entry.rx_bytes),
+            rrm: Some(entry.rrm),
             ..Station::new(mac, self.bsses[bss].bssid, entry.authorized)
         });
         let message = AgentMessage::Stations(Stations { seq: self.seq, stations: stations.collect() });
@@ -195,17 +198,30 @@ impl AccessPoint {
 
     /// Publishes what happened just now, in order.
     pub(crate) fn events(&mut self, changes: Vec<(Mac, usize, Change)>, now_ms: u64) -> Output {
+        let events: Vec<Event> = changes
+            .into_iter()
+            .map(|(mac, bss, change)| {
+                let what = EventWhat::Station { mac, bssid: self.bsses[bss].bssid, change };
+                Event { age_ms: 0, what }
+            })
+            .collect();
+        self.event_message(events, now_ms)
+    }
+
+    /// Answers a request of the aggregator.
+    pub(crate) fn answer(&mut self, id: &Id, result: Result<(), &str>, now_ms: u64) -> Output {
+        let error = result.err().map(str::to_owned);
+        let what = EventWhat::Answer { id: id.to_string(), ok: error.is_none(), error };
+        self.event_message(vec![Event { age_ms: 0, what }], now_ms)
+    }
+
+    fn event_message(&mut self, events: Vec<Event>, now_ms: u64) -> Output {
         self.seq += 1;
-        let events = changes.into_iter().map(|(mac, bss, change)| {
-            let what = EventWhat::Station { mac, bssid: self.bsses[bss].bssid, change };
-            Event { age_ms: 0, what }
-        });
-        let message = AgentMessage::Events(Events { seq: self.seq, events: events.collect() });
-        self.output(message, now_ms)
+        self.output(AgentMessage::Events(Events { seq: self.seq, events }), now_ms)
     }
 
     /// A station associates; an entry of an earlier association is replaced, as hostapd does.
-    pub(crate) fn associate(&mut self, mac: Mac, bss: usize, signal_dbm: i8, now_ms: u64) -> u64 {
+    pub(crate) fn associate(&mut self, mac: Mac, bss: usize, signal_dbm: i8, rrm: u8, now_ms: u64) -> u64 {
         self.generations += 1;
         let entry = Entry {
             authorized: false,
@@ -215,6 +231,7 @@ impl AccessPoint {
             seen_ms: now_ms,
             rx_packets: 4,
             rx_bytes: 600,
+            rrm,
             said: None,
         };
         self.stations.insert((mac, bss), entry);

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use whichroom_mqtt::{Event, Options, Protocol, Publish, Refused, Session, Token};
-use whichroom_wire::{AGENT_PAYLOAD_MAX, AgentMessage, Id, Mac, Root, State, Topic};
+use whichroom_wire::{AGENT_PAYLOAD_MAX, AgentMessage, Id, Mac, Request, Root, State, Topic};
 
 use crate::access_point::Output;
 use crate::world::World;
@@ -194,8 +194,9 @@ impl<C: Fn() -> u64, T: FnMut(&World)> Worker<C, T> {
 
     /// After a loss the present state comes first, then the events that waited.
     fn handle_connected(&mut self, ap: usize) {
-        let own = Topic::ApStatus(self.world.access_points()[ap].id.clone());
-        let filters = [self.root.full(&Topic::Tracked), self.root.full(&own)];
+        let id = &self.world.access_points()[ap].id;
+        let (own, requests) = (Topic::ApStatus(id.clone()), Topic::ApRequest(id.clone()));
+        let filters = [&Topic::Tracked, &own, &requests].map(|topic| self.root.full(topic));
         let agent = &mut self.agents[ap];
         if let Err(error) = agent.session.subscribe(&filters) {
             log::debug!("{own}: not subscribed: {error}");
@@ -212,6 +213,13 @@ impl<C: Fn() -> u64, T: FnMut(&World)> Worker<C, T> {
         let below = self.root.below(topic).and_then(Topic::parse);
         if below == Some(Topic::Tracked) {
             self.world.handle_tracked(&tracked(payload));
+            return;
+        }
+        if let Some(Topic::ApRequest(id)) = &below {
+            // What cannot be read is no request; a real agent counts it.
+            if let Ok(request) = serde_json::from_slice::<Request>(payload) {
+                self.world.handle_request(id, &request);
+            }
             return;
         }
         // A late will, of this boot or an earlier one, must not stand.

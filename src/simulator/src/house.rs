@@ -2,7 +2,8 @@
 
 use whichroom_wire::{Id, Mac};
 
-use crate::plan::{AccessPoint, Around, Door, Outing, Person, Phone, Plan, Point, Room};
+use crate::makes;
+use crate::plan::{AccessPoint, Around, Door, Gate, Outing, Person, Phone, Plan, Point, Room};
 
 /// Index of a room in [`ROOMS`].
 const GARDEN: usize = 0;
@@ -65,15 +66,18 @@ impl Plan {
         let doors = DOORS.iter().map(|&(a, b, x, y)| Door { rooms: (a, b), x, y }).collect();
         let access_points = (0..ACCESS_POINTS.len()).map(access_point).collect();
         Plan {
-            ssid: "Home".to_owned(),
+            ssids: ["Home".to_owned(), "Home".to_owned()],
             starts_at_minute: 7 * 60,
             rooms,
             doors,
             access_points,
             people: people(),
             phones: phones(),
-            exit: GARDEN,
-            gate: Point { x: 6.0, y: -20.0, floor: 0 },
+            gates: vec![
+                Gate { room: GARDEN, at: Point { x: 6.0, y: -20.0, floor: 0 }, out: -1.0, likely: 0.7 },
+                // The front door has no access point near it.
+                Gate { room: HALL, at: Point { x: 6.4, y: 10.0, floor: 0 }, out: 1.0, likely: 0.3 },
+            ],
             incidents: Vec::new(),
         }
     }
@@ -86,15 +90,18 @@ impl Plan {
         for number in (1..=count).skip(first) {
             let like = &self.phones[usize::from(number) % first];
             let name = format!("{} {number}", like.name);
-            let mac = Mac::new([0x02, 0x5e, 0x11, 0x00, 0x00, number]);
-            self.phones.push(Phone { id: id(&name), name, mac, ..like.clone() });
+            let macs = [Mac::new([0x02, 0x5e, 0x11, 0x00, 0x00, number]); 2];
+            self.phones.push(Phone { id: id(&name), name, macs, ..like.clone() });
         }
         self
     }
 }
 
-#[expect(clippy::expect_used, reason = "the names are the constants above, and the tests build the house")]
-fn id(name: &str) -> Id {
+#[expect(
+    clippy::expect_used,
+    reason = "the names are constants of this crate, and the tests build every home"
+)]
+pub(crate) fn id(name: &str) -> Id {
     Id::from_name(name).expect("a constant name with letters")
 }
 
@@ -135,12 +142,18 @@ fn access_point(index: usize) -> AccessPoint {
     }
 }
 
-const fn around(hour: u64, minute: u64, give_or_take: u64) -> Around {
+pub(crate) const fn around(hour: u64, minute: u64, give_or_take: u64) -> Around {
     Around { minute: hour * 60 + minute, give_or_take }
 }
 
-const fn outing(leaves: Around, shortest: u64, longest: u64) -> Outing {
-    Outing { leaves, minutes: (shortest, longest) }
+/// On every working day, and now and then at the weekend.
+pub(crate) const fn work(leaves: Around, shortest: u64, longest: u64) -> Outing {
+    Outing { leaves, minutes: (shortest, longest), likely: (1.0, 0.2) }
+}
+
+/// On most days.
+pub(crate) const fn errand(leaves: Around, shortest: u64, longest: u64) -> Outing {
+    Outing { leaves, minutes: (shortest, longest), likely: (0.8, 0.7) }
 }
 
 fn people() -> Vec<Person> {
@@ -151,6 +164,7 @@ fn people() -> Vec<Person> {
         wakes,
         sleeps,
         outings: outings.to_vec(),
+        trips: Vec::new(),
         likes: likes.to_vec(),
     };
     // Likes in the order of the rooms: garden, kitchen, living room, hall, bedroom, kids' room, bathroom,
@@ -161,7 +175,7 @@ fn people() -> Vec<Person> {
             BEDROOM,
             around(6, 40, 15),
             around(22, 50, 30),
-            &[outing(around(8, 15, 15), 200, 280), outing(around(15, 30, 45), 25, 70)],
+            &[work(around(8, 15, 15), 200, 280), errand(around(15, 30, 45), 25, 70)],
             [4, 10, 10, 1, 5, 3, 4, 0, 3, 1],
         ),
         person(
@@ -169,7 +183,7 @@ fn people() -> Vec<Person> {
             BEDROOM,
             around(6, 50, 15),
             around(23, 20, 30),
-            &[outing(around(12, 15, 30), 25, 50), outing(around(17, 30, 30), 20, 60)],
+            &[work(around(12, 15, 30), 25, 50), errand(around(17, 30, 30), 20, 60)],
             [3, 6, 5, 1, 2, 1, 3, 0, 16, 2],
         ),
         person(
@@ -177,7 +191,7 @@ fn people() -> Vec<Person> {
             KIDS_ROOM,
             around(6, 55, 10),
             around(21, 0, 20),
-            &[outing(around(7, 40, 8), 310, 350), outing(around(15, 0, 40), 45, 120)],
+            &[work(around(7, 40, 8), 310, 350), errand(around(15, 0, 40), 45, 120)],
             [7, 4, 8, 1, 2, 12, 3, 0, 0, 3],
         ),
         person(
@@ -185,29 +199,27 @@ fn people() -> Vec<Person> {
             ATTIC,
             around(7, 15, 25),
             around(22, 20, 40),
-            &[outing(around(10, 0, 30), 35, 80), outing(around(16, 15, 40), 25, 60)],
+            &[work(around(10, 0, 30), 35, 80), errand(around(16, 15, 40), 25, 60)],
             [8, 8, 9, 1, 0, 2, 3, 0, 1, 8],
         ),
     ]
 }
 
 fn phones() -> Vec<Phone> {
-    let phone =
-        |number: u8, name: &str, person, roam_below_dbm, says_goodbye, sleeps_through_poll, carried| Phone {
-            id: id(name),
-            name: name.to_owned(),
-            mac: Mac::new([0x02, 0x5e, 0x11, 0x00, 0x00, number]),
-            person,
-            roam_below_dbm,
-            says_goodbye,
-            sleeps_through_poll,
-            carried,
-        };
+    let phone = |number: u8, name: &str, person, carried, habits| Phone {
+        id: id(name),
+        name: name.to_owned(),
+        macs: [Mac::new([0x02, 0x5e, 0x11, 0x00, 0x00, number]); 2],
+        person,
+        carried,
+        stays_home: false,
+        habits,
+    };
     vec![
-        phone(1, "Anna's phone", 0, -68.0, 0.5, 0.02, 1.0),
-        phone(2, "Ben's phone", 1, -70.0, 0.2, 0.01, 1.0),
-        phone(3, "Ben's work phone", 1, -72.0, 0.3, 0.01, 0.4),
-        phone(4, "Clara's phone", 2, -70.0, 0.1, 0.03, 1.0),
-        phone(5, "David's phone", 3, -73.0, 0.6, 0.0, 1.0),
+        phone(1, "Anna's phone", 0, 1.0, makes::ATTENTIVE),
+        phone(2, "Ben's phone", 1, 1.0, makes::DROWSY),
+        phone(3, "Ben's work phone", 1, 0.4, makes::MANAGED),
+        phone(4, "Clara's phone", 2, 1.0, makes::CHEAP),
+        phone(5, "David's phone", 3, 1.0, makes::OLD),
     ]
 }

@@ -5,17 +5,21 @@
 //! broker, for the demonstration.
 
 mod access_point;
+mod flat;
 mod fleet;
 mod house;
+mod makes;
 mod phone;
 mod plan;
 mod propagation;
 mod random;
+mod variants;
 mod walker;
 mod world;
 
 pub use access_point::Output;
 pub use fleet::{Fleet, FleetOptions};
 pub use plan::{AccessPoint, Incident, IncidentKind, Person, Phone, Plan, Point, Room};
+pub use variants::Variant;
 pub use walker::Truth;
 pub use world::World;

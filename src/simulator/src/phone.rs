@@ -1,6 +1,7 @@
 //! A phone: when it is awake, when it looks around, and when it changes its access point. It decides from what it
 //! hears; the world carries out what it does.
 
+use crate::plan::{Habits, Night};
 use crate::propagation::Band;
 use crate::random::Random;
 
@@ -20,6 +21,19 @@ const ROAM_MARGIN_DB: f64 = 8.0;
 const IDLE_MARGIN_DB: f64 = 10.0;
 /// Phones like 5 GHz.
 const HIGH_BAND_BONUS_DB: f64 = 5.0;
+/// How a phone is held drifts with this deviation and by this factor in a second: a memory of a minute.
+const GRIP_DB: f64 = 2.0;
+const GRIP_PER_S: f64 = 0.983;
+/// Lying still and well connected it sleeps on, and its surroundings are looked at so often.
+const REST_MS: u64 = 30_000;
+/// So much above its limits a sleeping phone does not drift below them in a rest.
+const REST_MARGIN_DB: f64 = 7.0;
+/// A doze from which it does not stir by itself for long.
+const DEEP_MS: u64 = 20 * 60_000;
+/// A phone in use looks around first after this, then after twice and so on.
+const USE_SCAN_MS: (u64, u64) = (20_000, 160_000);
+/// What it knows from a look around is reported for so long.
+const SCAN_MS: u64 = 120_000;
 
 /// Its connection to a BSS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +69,10 @@ pub(crate) struct Around<'a> {
     pub(crate) heard_dbm: &'a [f64],
     /// It is being carried.
     pub(crate) moving: bool,
-    /// Its owner is asleep, or away from it.
+    /// Nobody uses it: it lies somewhere.
     pub(crate) resting: bool,
+    /// Its owner is asleep.
+    pub(crate) night: bool,
 }
 
 /// Goes to and fro between two access points.
@@ -70,36 +86,50 @@ pub(crate) struct Bounce {
 /// A phone at a time.
 #[derive(Debug, Clone)]
 pub(crate) struct Phone {
-    pub(crate) roam_below_dbm: f64,
-    pub(crate) says_goodbye: f64,
-    pub(crate) sleeps_through_poll: f64,
+    pub(crate) habits: Habits,
     pub(crate) link: Option<Link>,
     pub(crate) on: bool,
+    /// Its access point threw it out in its sleep, and it does not know.
+    pub(crate) is_unaware: bool,
+    /// It is off because of its owner's night, and on again in the morning.
+    pub(crate) in_flight_mode: bool,
     pub(crate) bounce: Option<Bounce>,
     /// How it is held, in dB; drifts.
     pub(crate) grip_db: f64,
+    stepped_ms: u64,
     awake: bool,
     /// Until it falls asleep, or wakes.
     changes_ms: u64,
     next_scan_ms: u64,
     weak_since_ms: Option<u64>,
+    /// When it looks around for being in use, and for how long it waited.
+    use_scan_ms: u64,
+    use_gap_ms: u64,
+    /// What it heard when it looked around last, and when.
+    seen_dbm: Vec<f64>,
+    seen_ms: u64,
 }
 
 impl Phone {
-    pub(crate) fn new(roam_below_dbm: f64, says_goodbye: f64, sleeps_through_poll: f64) -> Phone {
+    pub(crate) fn new(habits: Habits) -> Phone {
         Phone {
-            roam_below_dbm,
-            says_goodbye,
-            sleeps_through_poll,
+            habits,
             link: None,
             on: true,
+            is_unaware: false,
+            in_flight_mode: false,
             bounce: None,
             grip_db: 0.0,
+            stepped_ms: 0,
             // It wakes up in its first second.
             awake: false,
             changes_ms: 0,
             next_scan_ms: 0,
             weak_since_ms: None,
+            use_scan_ms: 0,
+            use_gap_ms: 0,
+            seen_dbm: Vec::new(),
+            seen_ms: 0,
         }
     }
 
@@ -108,16 +138,47 @@ impl Phone {
         !self.awake
     }
 
+    /// Whether it will go on dozing for long.
+    pub(crate) fn dozes_deeply(&self, now_ms: u64) -> bool {
+        !self.awake && self.changes_ms > now_ms + DEEP_MS
+    }
+
     /// It is picked up and looked at.
     pub(crate) fn wake(&mut self, now_ms: u64, random: &mut Random) {
         self.awake = true;
         self.changes_ms = now_ms + random.spread_ms(20.0, 180.0);
+        self.is_used(now_ms);
     }
 
-    /// Lives for a second.
+    fn is_used(&mut self, now_ms: u64) {
+        (self.use_gap_ms, self.use_scan_ms) = (USE_SCAN_MS.0, now_ms + USE_SCAN_MS.0);
+    }
+
+    /// What it would say it hears (802.11k, table mode): what it knows from its last look around.
+    pub(crate) fn scan_table(&self, now_ms: u64) -> &[f64] {
+        if now_ms < self.seen_ms + SCAN_MS { &self.seen_dbm } else { &[] }
+    }
+
+    /// When it does something next, if nobody picks it up: it lies still, and its access point is where it was.
+    pub(crate) fn rests_until_ms(&self, heard_dbm: &[f64], now_ms: u64) -> u64 {
+        let next_ms = now_ms + 1_000;
+        if self.awake || self.bounce.is_some() {
+            return next_ms;
+        }
+        match self.link {
+            Some(link) if heard_dbm[link.bss] < WEAK_DBM + REST_MARGIN_DB => next_ms,
+            Some(_) => self.changes_ms.clamp(next_ms, now_ms + REST_MS),
+            None if self.is_unaware => self.changes_ms.max(next_ms),
+            None => self.changes_ms.min(self.next_scan_ms).max(next_ms),
+        }
+    }
+
+    /// Lives for the time since its last step, of a second or, while it rests, more.
     pub(crate) fn step(&mut self, around: &Around<'_>, now_ms: u64, random: &mut Random) -> Vec<Act> {
-        // An autoregression with a deviation of 2 dB and a memory of a minute.
-        self.grip_db = self.grip_db * 0.983 + random.bell() * 0.37;
+        let seconds = now_ms.saturating_sub(self.stepped_ms).div_ceil(1_000).clamp(1, 3_600);
+        self.stepped_ms = now_ms;
+        let kept = GRIP_PER_S.powi(seconds as i32);
+        self.grip_db = self.grip_db * kept + random.bell() * GRIP_DB * (1.0 - kept * kept).sqrt();
         let woke = self.sleep_or_wake(around, now_ms, random);
         if let Some(bounce) = self.bounce {
             return self.bounce(bounce, now_ms, random);
@@ -133,6 +194,12 @@ impl Phone {
         }
         if !self.awake {
             return Vec::new();
+        }
+        if self.habits.scans_in_use && now_ms >= self.use_scan_ms {
+            self.use_gap_ms = (self.use_gap_ms * 2).min(USE_SCAN_MS.1);
+            self.use_scan_ms = now_ms + self.use_gap_ms;
+            self.look(around, now_ms);
+            return vec![Act::Send { packets: 1 }, Act::Probe];
         }
         if woke && random.chance(0.02) {
             return vec![Act::Rejoin];
@@ -153,20 +220,47 @@ impl Phone {
             (true, true) => random.spread_ms(1.5, 8.0),
             (true, false) if random.chance(0.65) => random.spread_ms(1.5, 10.0),
             (true, false) => random.spread_ms(30.0, 600.0),
-            (false, true) => random.spread_ms(60.0, 7_000.0),
+            (false, _) if around.night => self.night_ms(random),
+            (false, _) if !around.moving && random.chance(self.habits.dozes_deeply) => {
+                random.spread_ms(1_200.0, 10_800.0)
+            }
+            (false, true) => random.spread_ms(60.0, 3_000.0),
             (false, false) => random.spread_ms(5.0, 1_500.0),
         };
         self.changes_ms = now_ms + lasts_ms;
+        if self.awake {
+            self.is_used(now_ms);
+        }
         !was_awake
     }
 
+    fn night_ms(&self, random: &mut Random) -> u64 {
+        match self.habits.night {
+            Night::Fetches | Night::Flight(_) => random.spread_ms(120.0, 7_000.0),
+            Night::Silent => random.spread_ms(7.0 * 3_600.0, 11.0 * 3_600.0),
+        }
+    }
+
+    fn look(&mut self, around: &Around<'_>, now_ms: u64) {
+        self.seen_ms = now_ms;
+        self.seen_dbm.clear();
+        self.seen_dbm.extend_from_slice(around.heard_dbm);
+    }
+
+    /// Phones without a network look around also in their sleep, the less often the longer nothing moves.
     fn look_for_home(&mut self, around: &Around<'_>, now_ms: u64, random: &mut Random) -> Vec<Act> {
+        self.is_unaware &= !self.awake;
         let hears_anything = around.heard_dbm.iter().any(|&dbm| dbm > LOST_DBM);
-        if now_ms < self.next_scan_ms || !hears_anything || (!self.awake && !around.moving) {
+        if now_ms < self.next_scan_ms || !hears_anything || self.is_unaware {
             return Vec::new();
         }
-        self.next_scan_ms =
-            now_ms + if self.awake { random.spread_ms(4.0, 20.0) } else { random.spread_ms(10.0, 60.0) };
+        self.next_scan_ms = now_ms
+            + match (self.awake, around.moving) {
+                (true, _) => random.spread_ms(4.0, 20.0),
+                (false, true) => random.spread_ms(10.0, 60.0),
+                (false, false) => random.spread_ms(20.0, 160.0),
+            };
+        self.look(around, now_ms);
         match best(around.heard_dbm, None) {
             Some((bss, dbm)) if dbm >= JOIN_DBM => vec![Act::Probe, Act::Join(bss)],
             _ => vec![Act::Probe],
@@ -179,9 +273,10 @@ impl Phone {
             return Vec::new();
         }
         self.weak_since_ms = None;
+        self.look(around, now_ms);
         match best(around.heard_dbm, Some(link.bss)) {
             Some((bss, dbm)) if dbm >= JOIN_DBM => vec![Act::Probe, Act::Join(bss)],
-            _ => vec![Act::Leave { goodbye: random.chance(self.says_goodbye) }],
+            _ => vec![Act::Leave { goodbye: random.chance(self.habits.says_goodbye) }],
         }
     }
 
@@ -195,12 +290,13 @@ impl Phone {
         now_ms: u64,
         random: &mut Random,
     ) -> Option<Vec<Act>> {
-        let needy = here_dbm < self.roam_below_dbm && self.awake || here_dbm < WEAK_DBM;
+        let needy = here_dbm < self.habits.roam_below_dbm && self.awake || here_dbm < WEAK_DBM;
         let curious = woke && here_dbm < CURIOUS_DBM && random.chance(0.4);
         if now_ms < self.next_scan_ms || !(needy || curious) {
             return None;
         }
         self.next_scan_ms = now_ms + random.spread_ms(3.0, 25.0);
+        self.look(around, now_ms);
         let margin_db = if needy { ROAM_MARGIN_DB } else { IDLE_MARGIN_DB };
         let better = best(around.heard_dbm, Some(link.bss)).filter(|&(bss, _)| {
             liking(around.heard_dbm, bss) >= liking(around.heard_dbm, link.bss) + margin_db
@@ -244,16 +340,17 @@ fn best(heard_dbm: &[f64], but: Option<usize>) -> Option<(usize, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::makes;
 
     fn on(bss: usize) -> (Phone, Random) {
-        let mut phone = Phone::new(-70.0, 1.0, 0.0);
+        let mut phone = Phone::new(Habits { says_goodbye: 1.0, ..makes::ATTENTIVE });
         phone.link = Some(Link { bss, since_ms: 0 });
         (phone.awake, phone.changes_ms) = (true, 1_000_000);
         (phone, Random::new(1))
     }
 
     fn step(phone: &mut Phone, heard_dbm: &[f64], now_ms: u64, random: &mut Random) -> Vec<Act> {
-        phone.step(&Around { heard_dbm, moving: true, resting: false }, now_ms, random)
+        phone.step(&Around { heard_dbm, moving: true, resting: false, night: false }, now_ms, random)
     }
 
     #[test]

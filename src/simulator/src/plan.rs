@@ -42,6 +42,25 @@ pub(crate) struct Door {
     pub(crate) y: f64,
 }
 
+/// A way out of the home, to the south or to the north.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Gate {
+    /// The room one leaves through.
+    pub(crate) room: usize,
+    pub(crate) at: Point,
+    /// 1 if the street is to the north, -1 if to the south.
+    pub(crate) out: f64,
+    /// How likely it is taken, of all.
+    pub(crate) likely: f64,
+}
+
+impl Gate {
+    /// How far beyond it somebody is, in metres.
+    pub(crate) fn beyond_m(&self, y: f64) -> f64 {
+        ((y - self.at.y) * self.out).max(0.0)
+    }
+}
+
 /// An access point, with two BSSs: 2.4 GHz and 5 GHz.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AccessPoint {
@@ -74,6 +93,8 @@ pub struct Person {
     pub(crate) wakes: Around,
     pub(crate) sleeps: Around,
     pub(crate) outings: Vec<Outing>,
+    /// Longer times away, which replace what the days would have held.
+    pub(crate) trips: Vec<Trip>,
     /// How much they like each room, by index, while at home and awake.
     pub(crate) likes: Vec<u32>,
 }
@@ -85,12 +106,21 @@ pub(crate) struct Around {
     pub(crate) give_or_take: u64,
 }
 
-/// A time away from home, every day.
+/// A time away from home, on some days of the week.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Outing {
     pub(crate) leaves: Around,
     /// Minutes away: shortest and longest.
     pub(crate) minutes: (u64, u64),
+    /// How likely on a working day and on a day of the weekend, of 1.
+    pub(crate) likely: (f64, f64),
+}
+
+/// A day or more away, in simulated milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Trip {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
 }
 
 /// A phone.
@@ -100,18 +130,56 @@ pub struct Phone {
     pub id: Id,
     /// For people; also its host name.
     pub name: String,
-    /// Its private address on the family's network.
-    pub mac: Mac,
     /// Its owner, as an index into the people.
     pub person: usize,
+    /// Its private addresses on the networks of 2.4 GHz and 5 GHz.
+    pub(crate) macs: [Mac; 2],
+    /// How likely its owner takes it along to another room, of 1.
+    pub(crate) carried: f64,
+    /// It is never taken out of the house; any other always comes along.
+    pub(crate) stays_home: bool,
+    pub(crate) habits: Habits,
+}
+
+impl Phone {
+    /// Its private addresses: one for each network's name.
+    pub fn macs(&self) -> Vec<Mac> {
+        let [low, high] = self.macs;
+        if low == high { vec![low] } else { vec![low, high] }
+    }
+}
+
+/// How a make of phone behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Habits {
     /// Signal below which it looks for another access point.
     pub(crate) roam_below_dbm: f64,
     /// How likely it says goodbye when it loses its access point, of 1.
     pub(crate) says_goodbye: f64,
     /// How likely it sleeps through hostapd's poll and is thrown out, of 1.
     pub(crate) sleeps_through_poll: f64,
-    /// How likely its owner takes it along to another room, of 1; out of the house it always comes along.
-    pub(crate) carried: f64,
+    /// How likely it probes with the address it is associated with, of 1; else with a random one.
+    pub(crate) probes_openly: f64,
+    /// Looks around while it is used: after 20 s, 40 s, 80 s, then every 160 s.
+    pub(crate) scans_in_use: bool,
+    /// How likely a doze by day is one of 20 to 180 minutes, of 1.
+    pub(crate) dozes_deeply: f64,
+    pub(crate) night: Night,
+    /// First octet of its RM enabled capabilities.
+    pub(crate) rrm: u8,
+    /// How likely it refuses to report beacons, of 1.
+    pub(crate) refuses: f64,
+}
+
+/// What a phone does while its owner is asleep.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Night {
+    /// Fetches messages every few minutes to two hours.
+    Fetches,
+    /// Is silent for 7 to 11 hours, unless it is picked up.
+    Silent,
+    /// Is put into flight mode, with this likelihood of 1; else as `Fetches`.
+    Flight(f64),
 }
 
 /// Something that goes wrong, or comes from outside, at a time of the simulation.
@@ -157,6 +225,11 @@ pub enum IncidentKind {
         /// Which.
         phone: Id,
     },
+    /// It is charged, and on again.
+    Charged {
+        /// Which.
+        phone: Id,
+    },
     /// A phone goes to and fro between two access points every 1 to 3 s.
     Bouncing {
         /// Which.
@@ -173,7 +246,8 @@ pub enum IncidentKind {
 /// The whole home.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    pub(crate) ssid: String,
+    /// The networks of 2.4 GHz and 5 GHz.
+    pub(crate) ssids: [String; 2],
     /// Minute of the day at which the simulation's time is 0.
     pub(crate) starts_at_minute: u64,
     pub(crate) rooms: Vec<Room>,
@@ -181,9 +255,8 @@ pub struct Plan {
     pub(crate) access_points: Vec<AccessPoint>,
     pub(crate) people: Vec<Person>,
     pub(crate) phones: Vec<Phone>,
-    /// The room one leaves through, and its gate.
-    pub(crate) exit: usize,
-    pub(crate) gate: Point,
+    /// The ways out; never empty.
+    pub(crate) gates: Vec<Gate>,
     pub(crate) incidents: Vec<Incident>,
 }
 

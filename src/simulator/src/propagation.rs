@@ -47,6 +47,9 @@ pub(crate) fn downlink_db(band: Band) -> f64 {
 /// Hedges, cars and the neighbours' houses beyond the gate.
 const STREET_DB_PER_M: f64 = 0.6;
 
+/// The body between a phone and an access point, and the hand around its antennas.
+const BODY_DB: f64 = 2.5;
+
 const STOREY_M: f64 = 2.8;
 const SHADOW_DB: f64 = 3.0;
 const SHADOW_CELL_M: f64 = 2.5;
@@ -65,7 +68,7 @@ pub(crate) fn uplink_dbm(plan: &Plan, seed: u64, bss: usize, band: Band, from: P
     let (dx, dy, dz) = (to.x - from.x, to.y - from.y, height_m(to) - height_m(from));
     let distance_m = (dx * dx + dy * dy + dz * dz).sqrt().max(1.0);
     let distance_db = losses.first_metre + losses.per_decade * distance_m.log10();
-    let beyond_m = (plan.gate.y - from.y).max(0.0);
+    let beyond_m = plan.gates.iter().map(|gate| gate.beyond_m(from.y)).fold(0.0, f64::max);
     PHONE_DBM - distance_db - beyond_m * STREET_DB_PER_M - matter_db(plan, losses, from, to, distance_m)
         + shadow_db(seed, bss, from)
 }
@@ -96,6 +99,17 @@ fn matter_db(plan: &Plan, losses: &Losses, from: Point, to: Point, distance_m: f
     lost
 }
 
+/// What an access point loses to how somebody stands or sits with a phone; `aspect` is another for each stop.
+pub(crate) fn body_db(aspect: u64, ap: usize) -> f64 {
+    BODY_DB * bell(mix(aspect, ap as u64))
+}
+
+/// Bell-shaped of deviation 1: the sum of four bytes is near enough.
+fn bell(bits: u64) -> f64 {
+    let sum: u32 = bits.to_le_bytes()[..4].iter().map(|&byte| u32::from(byte)).sum();
+    (f64::from(sum) - 510.0) / 148.0
+}
+
 /// Furniture and reflections: a smooth random field over the place, another for each BSS.
 fn shadow_db(seed: u64, bss: usize, at: Point) -> f64 {
     let (x, y) = (at.x / SHADOW_CELL_M, at.y / SHADOW_CELL_M);
@@ -103,10 +117,7 @@ fn shadow_db(seed: u64, bss: usize, at: Point) -> f64 {
     let corner = |east: f64, north: f64| {
         // Far away is all one place; the cast of a negative or huge double saturates.
         let cell = ((west + east + 500.0) as u64) << 32 | ((south + north + 500.0) as u64) << 16;
-        let bits = mix(seed ^ ((bss as u64) << 8 | u64::from(at.floor)), cell);
-        // The sum of four bytes is bell-shaped enough; deviation 1.
-        let sum: u32 = bits.to_le_bytes()[..4].iter().map(|&byte| u32::from(byte)).sum();
-        (f64::from(sum) - 510.0) / 148.0
+        bell(mix(seed ^ ((bss as u64) << 8 | u64::from(at.floor)), cell))
     };
     let (part_x, part_y) = (x - west, y - south);
     let along = |north: f64| corner(0.0, north) * (1.0 - part_x) + corner(1.0, north) * part_x;

@@ -1,7 +1,7 @@
 //! A person: what they do all day, and where exactly they are at any time. Movement is kept as straight legs, so
 //! the place at a time is found, not stepped.
 
-use crate::plan::{Around, Plan, Point};
+use crate::plan::{Around, Gate, Person, Plan, Point};
 use crate::random::Random;
 
 const MINUTE_MS: u64 = 60_000;
@@ -48,11 +48,22 @@ struct Slot {
 #[derive(Debug, Clone)]
 pub(crate) struct Walker {
     index: usize,
+    /// The way out that was taken last.
+    gate: usize,
     /// Ways of the last walk; never empty.
     legs: Vec<Leg>,
     agenda: Vec<Slot>,
     planned_days: u64,
     asleep_until_ms: Option<u64>,
+    night: Option<Night>,
+}
+
+/// A night in bed: the phone lies beside it, whoever walks about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Night {
+    from_ms: u64,
+    to_ms: u64,
+    bedside: Point,
 }
 
 impl Walker {
@@ -60,7 +71,15 @@ impl Walker {
         let person = &plan.people[index];
         let at = spot(plan, person.bed, random);
         let leg = Leg { start_ms: 0, end_ms: 0, from: at, to: at, truth: Truth::Room(person.bed) };
-        Walker { index, legs: vec![leg], agenda: Vec::new(), planned_days: 0, asleep_until_ms: None }
+        Walker {
+            index,
+            gate: 0,
+            legs: vec![leg],
+            agenda: Vec::new(),
+            planned_days: 0,
+            asleep_until_ms: None,
+            night: None,
+        }
     }
 
     pub(crate) fn truth(&self, now_ms: u64) -> Truth {
@@ -82,6 +101,22 @@ impl Walker {
 
     pub(crate) fn is_walking(&self, now_ms: u64) -> bool {
         now_ms < self.leg(now_ms).end_ms
+    }
+
+    /// Where what they carry is: beside the bed for the night.
+    pub(crate) fn bedside(&self, now_ms: u64) -> Option<Point> {
+        let night = self.night.filter(|night| (night.from_ms..night.to_ms).contains(&now_ms));
+        night.map(|night| night.bedside)
+    }
+
+    /// The night that begins with this decision, in simulated milliseconds.
+    pub(crate) fn night_ahead(&self, now_ms: u64) -> Option<(u64, u64)> {
+        self.night.filter(|night| night.from_ms > now_ms).map(|night| (night.from_ms, night.to_ms))
+    }
+
+    /// Whether the night is over and they have not moved since; forgets it.
+    pub(crate) fn rises(&mut self, now_ms: u64) -> bool {
+        self.night.take_if(|night| night.to_ms <= now_ms).is_some()
     }
 
     pub(crate) fn is_asleep(&self, now_ms: u64) -> bool {
@@ -139,6 +174,10 @@ impl Walker {
     fn sleep(&mut self, plan: &Plan, until_ms: u64, now_ms: u64, random: &mut Random) -> u64 {
         let bed = plan.people[self.index].bed;
         let arrived_ms = self.walk_to(plan, bed, now_ms, random);
+        if self.night.is_none() {
+            let bedside = self.place(arrived_ms);
+            self.night = Some(Night { from_ms: arrived_ms, to_ms: until_ms.max(arrived_ms), bedside });
+        }
         if random.chance(0.7) {
             self.asleep_until_ms = Some(until_ms);
             return until_ms.max(arrived_ms);
@@ -150,12 +189,12 @@ impl Walker {
             return until_ms.max(arrived_ms);
         }
         // Up for a moment; the way back to bed is the next decision.
-        let bathroom = plan.way(bed, plan.exit).first().map_or(bed, |&(_, room)| room);
+        let bathroom = plan.way(bed, plan.gates[self.gate].room).first().map_or(bed, |&(_, room)| room);
         let there_ms = rise_ms + 60_000;
         let mut legs = std::mem::take(&mut self.legs);
         legs.extend(self.legs_to(
             plan,
-            legs.last().map_or(plan.gate, |leg| leg.to),
+            legs.last().map_or(plan.gates[self.gate].at, |leg| leg.to),
             bed,
             bathroom,
             rise_ms,
@@ -183,11 +222,12 @@ impl Walker {
         let from = match self.truth(now_ms) {
             Truth::Room(from) => from,
             Truth::Away => {
-                start_ms += walk_ms(at, plan.gate);
+                let gate = self.choose_gate(plan, random);
+                start_ms += walk_ms(at, gate.at);
                 let truth = Truth::Away;
-                legs.push(Leg { start_ms: now_ms, end_ms: start_ms, from: at, to: plan.gate, truth });
-                at = plan.gate;
-                plan.exit
+                legs.push(Leg { start_ms: now_ms, end_ms: start_ms, from: at, to: gate.at, truth });
+                at = gate.at;
+                gate.room
             }
         };
         legs.extend(self.legs_to(plan, at, from, room, start_ms, random));
@@ -223,14 +263,29 @@ impl Walker {
         legs
     }
 
+    /// Who went out one way may come back another.
+    fn choose_gate(&mut self, plan: &Plan, random: &mut Random) -> Gate {
+        let mut part = random.unit() * plan.gates.iter().map(|gate| gate.likely).sum::<f64>();
+        self.gate = 0;
+        for (index, gate) in plan.gates.iter().enumerate() {
+            self.gate = index;
+            part -= gate.likely;
+            if part < 0.0 {
+                break;
+            }
+        }
+        plan.gates[self.gate]
+    }
+
     fn walk_out(&mut self, plan: &Plan, now_ms: u64, random: &mut Random) {
         let (at, truth) = (self.place(now_ms), self.truth(now_ms));
         let Truth::Room(room) = truth else { return };
-        let mut legs = self.legs_to(plan, at, room, plan.exit, now_ms, random);
-        // The last leg would be to a spot in the garden: to the gate instead, and down the street.
+        let gate = self.choose_gate(plan, random);
+        let mut legs = self.legs_to(plan, at, room, gate.room, now_ms, random);
+        // The last leg would be to a spot in the last room: to the gate instead, and down the street.
         if let Some(last) = legs.last_mut() {
-            last.to = plan.gate;
-            last.end_ms = last.start_ms + walk_ms(last.from, plan.gate);
+            last.to = gate.at;
+            last.end_ms = last.start_ms + walk_ms(last.from, gate.at);
         }
         let gate_ms = legs.last().map_or(now_ms, |leg| leg.end_ms);
         // A bicycle, a car door, a word with a neighbour.
@@ -238,15 +293,16 @@ impl Walker {
         let stop = Leg {
             start_ms: gate_ms,
             end_ms: off_ms,
-            from: plan.gate,
-            to: plan.gate,
-            truth: Truth::Room(plan.exit),
+            from: gate.at,
+            to: gate.at,
+            truth: Truth::Room(gate.room),
         };
         legs.push(stop);
         let side = if random.chance(0.5) { 1.0 } else { -1.0 };
-        let far = Point { x: plan.gate.x + side * STREET_M * 0.8, y: plan.gate.y - STREET_M * 0.6, floor: 0 };
-        let end_ms = off_ms + walk_ms(plan.gate, far);
-        legs.push(Leg { start_ms: off_ms, end_ms, from: plan.gate, to: far, truth: Truth::Away });
+        let (x, y) = (gate.at.x + side * STREET_M * 0.8, gate.at.y + gate.out * STREET_M * 0.6);
+        let far = Point { x, y, floor: 0 };
+        let end_ms = off_ms + walk_ms(gate.at, far);
+        legs.push(Leg { start_ms: off_ms, end_ms, from: gate.at, to: far, truth: Truth::Away });
         self.legs = legs;
     }
 
@@ -262,16 +318,35 @@ impl Walker {
                     random.between_ms((middle - spread) * MINUTE_MS, (middle + spread) * MINUTE_MS + 1);
                 since_midnight_ms.saturating_sub(start_ms)
             };
+            let is_weekend = self.planned_days % 7 >= 5;
             for outing in &person.outings {
                 let from_ms = time(outing.leaves, random);
                 let away_ms = random.between_ms(outing.minutes.0, outing.minutes.1 + 1) * MINUTE_MS;
-                self.agenda.push(Slot { from_ms, to_ms: from_ms + away_ms, duty: Duty::Away });
+                let likely = if is_weekend { outing.likely.1 } else { outing.likely.0 };
+                if random.chance(likely) {
+                    self.agenda.push(Slot { from_ms, to_ms: from_ms + away_ms, duty: Duty::Away });
+                }
             }
             let from_ms = time(person.sleeps, random);
             let to_ms = time(person.wakes, random) + DAY_MIN * MINUTE_MS;
             self.agenda.push(Slot { from_ms, to_ms, duty: Duty::Sleep });
+            self.replace_by_trips(person, midnight_min * MINUTE_MS, start_ms);
             self.planned_days += 1;
         }
+    }
+
+    /// What a trip overlaps does not happen.
+    fn replace_by_trips(&mut self, person: &Person, midnight_ms: u64, start_ms: u64) {
+        let day_ms = midnight_ms..midnight_ms + DAY_MIN * MINUTE_MS;
+        for trip in &person.trips {
+            self.agenda.retain(|slot| {
+                slot.to_ms <= trip.from_ms || slot.from_ms >= trip.to_ms || slot.from_ms == trip.from_ms
+            });
+            if day_ms.contains(&(trip.from_ms + start_ms)) {
+                self.agenda.push(Slot { from_ms: trip.from_ms, to_ms: trip.to_ms, duty: Duty::Away });
+            }
+        }
+        self.agenda.sort_by_key(|slot| slot.from_ms);
     }
 }
 

@@ -1,17 +1,20 @@
 //! The simulated home over time: a queue of things to come, and what follows from each. Everything that happens is
 //! a function of plan, seed and the times it is advanced to; the same three give the same bytes.
 
+mod beacons;
 mod incidents;
 mod stations;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::beacons::{Budget, Mode};
+
 use whichroom_wire::{Change, Host, Mac, Radio, State};
 
 use crate::access_point::{AccessPoint, Bss, Output};
 use crate::phone::{Act, Around, Link, Phone};
-use crate::plan::{self, Plan, Point};
-use crate::propagation::{Band, downlink_db, uplink_dbm};
+use crate::plan::{self, Night, Plan, Point};
+use crate::propagation::{Band, body_db, downlink_db, uplink_dbm};
 use crate::random::{Random, mix};
 use crate::walker::{Truth, Walker};
 
@@ -19,8 +22,8 @@ const POLL_MS: u64 = 5_000;
 const TABLE_MS: u64 = 30_000;
 const RADIOS_MS: u64 = 300_000;
 const PHONE_MS: u64 = 1_000;
-/// A phone far from home has nothing to do.
-const FAR_PHONE_MS: u64 = 5_000;
+/// A phone far from home has nothing to do until its owner comes back.
+const FAR_PHONE_MS: u64 = 600_000;
 /// hostapd's limit of inactivity; then it polls the station.
 const INACTIVE_MS: u64 = 300_000;
 /// From hostapd's disassociation of a silent station to its deauthentication.
@@ -33,7 +36,8 @@ const HEARD_DBM: f64 = -92.0;
 /// Something to come.
 #[derive(Debug, Clone)]
 enum Action {
-    Phone(usize),
+    /// A phone's turn, if it is still that turn's: whoever stirs a phone gives it another.
+    Phone(usize, u64),
     Person(usize),
     Poll(usize),
     Table(usize),
@@ -50,6 +54,9 @@ enum Action {
     Will(Box<Output>),
     RadarOver(usize),
     GuestLeaves(usize),
+    FlightMode(usize),
+    /// A station reports the beacons it hears.
+    Report(Claim, Mode),
 }
 
 /// An association of a station with a BSS of an access point.
@@ -68,6 +75,16 @@ enum Place {
     Left(Point, usize),
 }
 
+/// Where exactly a phone is, and what goes on around it.
+#[derive(Debug, Clone, Copy)]
+struct Spot {
+    point: Point,
+    moving: bool,
+    resting: bool,
+    night: bool,
+    far: bool,
+}
+
 /// The home at a time.
 #[derive(Debug, Clone)]
 pub struct World {
@@ -79,10 +96,16 @@ pub struct World {
     queued: u64,
     walkers: Vec<Walker>,
     phones: Vec<Phone>,
-    macs: Vec<Mac>,
+    turns: Vec<u64>,
+    macs: Vec<[Mac; 2]>,
     places: Vec<Place>,
     /// What every BSS hears of each phone where it is, without fading; until it moves.
     reaches: Vec<Option<(Point, Vec<f64>)>>,
+    /// How each phone's owner stands or sits, as a seed of who is shaded by the body.
+    aspects: Vec<u64>,
+    budgets: BTreeMap<Mac, Budget>,
+    /// Each phone's latest association.
+    claims: Vec<Option<Claim>>,
     access_points: Vec<AccessPoint>,
     outputs: Vec<Output>,
     tracked: BTreeSet<Mac>,
@@ -93,16 +116,17 @@ impl World {
     pub fn new(plan: Plan, seed: u64) -> World {
         let mut random = Random::new(seed);
         let walkers = (0..plan.people.len()).map(|index| Walker::new(&plan, index, &mut random)).collect();
-        let phone = |phone: &plan::Phone| {
-            Phone::new(phone.roam_below_dbm, phone.says_goodbye, phone.sleeps_through_poll)
-        };
         let access_points =
             (0..plan.access_points.len()).map(|ap| access_point(&plan, ap, &mut random)).collect();
         let mut world = World {
-            phones: plan.phones.iter().map(phone).collect(),
-            macs: plan.phones.iter().map(|phone| phone.mac).collect(),
+            phones: plan.phones.iter().map(|phone| Phone::new(phone.habits)).collect(),
+            turns: vec![0; plan.phones.len()],
+            macs: plan.phones.iter().map(|phone| phone.macs).collect(),
             places: plan.phones.iter().map(|phone| Place::Carried(phone.person)).collect(),
             reaches: vec![None; plan.phones.len()],
+            aspects: vec![0; plan.phones.len()],
+            budgets: BTreeMap::new(),
+            claims: vec![None; plan.phones.len()],
             plan,
             seed,
             random,
@@ -134,7 +158,7 @@ impl World {
         }
         for phone in 0..self.phones.len() {
             let ms = self.random.between_ms(200, 3_000);
-            self.at(ms, Action::Phone(phone));
+            self.at(ms, Action::Phone(phone, 0));
         }
         for incident in 0..self.plan.incidents.len() {
             self.at(self.plan.incidents[incident].at_ms, Action::Incident(incident));
@@ -202,9 +226,35 @@ impl World {
         &self.plan.rooms
     }
 
-    /// The family's network.
-    pub fn ssid(&self) -> &str {
-        &self.plan.ssid
+    /// The family's networks: one name for both bands, or one for each.
+    pub fn ssids(&self) -> Vec<&str> {
+        let [low, high] = &self.plan.ssids;
+        if low == high { vec![low] } else { vec![low, high] }
+    }
+
+    /// Whether a phone sends and receives data now, by index into [`World::phones`].
+    pub fn is_awake(&self, phone: usize) -> bool {
+        let phone = &self.phones[phone];
+        phone.on && phone.link.is_some() && !phone.dozes()
+    }
+
+    /// Whether a phone works at all: it has power, and nobody switched its radio off.
+    pub fn is_on(&self, phone: usize) -> bool {
+        self.phones[phone].on
+    }
+
+    /// Whether its owner has it on them, rather than left it somewhere in the house.
+    pub fn is_carried(&self, phone: usize) -> bool {
+        matches!(self.places[phone], Place::Carried(_))
+    }
+
+    /// The access point whose hostapd still holds a phone's latest association, by index into
+    /// [`World::access_points`]: from its end on, the phone is gone.
+    pub fn listed_by(&self, phone: usize) -> Option<usize> {
+        let Claim { ap, mac, bss, generation } = self.claims[phone]?;
+        let access_point = &self.access_points[ap];
+        let entry = access_point.stations.get(&(mac, bss)).filter(|_| access_point.alive)?;
+        (entry.generation == generation).then_some(ap)
     }
 
     /// Minute of the day at time 0.
@@ -223,7 +273,8 @@ impl World {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Phone(phone) => self.step_phone(phone),
+            Action::Phone(phone, turn) if turn == self.turns[phone] => self.step_phone(phone),
+            Action::Phone(..) => {}
             Action::Person(person) => self.decide(person),
             Action::Poll(ap) => {
                 if self.access_points[ap].alive {
@@ -264,7 +315,26 @@ impl World {
                 self.leave(phone, true);
                 self.phones[phone].on = false;
             }
+            Action::FlightMode(phone) => {
+                self.leave(phone, true);
+                (self.phones[phone].on, self.phones[phone].in_flight_mode) = (false, true);
+            }
+            Action::Report(claim, mode) => self.report(claim, mode),
         }
+    }
+
+    /// A phone does something soon, whatever it meant to wait for.
+    fn stir(&mut self, phone: usize) {
+        self.phone_in(phone, 1);
+    }
+
+    fn phone_in(&mut self, phone: usize, ms: u64) {
+        self.turns[phone] += 1;
+        self.after(ms, Action::Phone(phone, self.turns[phone]));
+    }
+
+    fn phone_of(&self, mac: Mac) -> Option<usize> {
+        self.macs.iter().position(|macs| macs.contains(&mac))
     }
 
     fn say(&mut self, ap: usize, changes: Vec<(Mac, usize, Change)>) {
@@ -291,29 +361,64 @@ impl World {
     fn decide(&mut self, person: usize) {
         let here = self.walkers[person].truth(self.now_ms);
         let point = self.walkers[person].place(self.now_ms);
-        let owned = |place: &Place| match *place {
-            Place::Left(_, room) if here != Truth::Room(room) => Some(room),
-            Place::Left(..) | Place::Carried(_) => None,
-        };
-        let fetch = (0..self.plan.phones.len())
-            .filter(|&phone| self.plan.phones[phone].person == person)
-            .find_map(|phone| owned(&self.places[phone]));
+        let rose = self.walkers[person].rises(self.now_ms);
+        let in_bed = self.walkers[person].bedside(self.now_ms).is_some();
+        let owned = (0..self.plan.phones.len()).filter(|&phone| self.plan.phones[phone].person == person);
+        let owned: Vec<usize> = owned.collect();
+        let fetch =
+            owned.iter().filter(|&&phone| !self.plan.phones[phone].stays_home).find_map(|&phone| match self
+                .places[phone]
+            {
+                Place::Left(_, room) if here != Truth::Room(room) => Some(room),
+                Place::Left(..) | Place::Carried(_) => None,
+            });
         let walker = &mut self.walkers[person];
         let next_ms = walker.decide(&self.plan, fetch, self.now_ms, &mut self.random);
-        let leaving = walker.is_leaving();
+        let (leaving, night) = (walker.is_leaving(), walker.night_ahead(self.now_ms));
         self.at(next_ms.max(self.now_ms + 1_000), Action::Person(person));
-        let Truth::Room(room) = here else { return };
-        for phone in (0..self.plan.phones.len()).filter(|&phone| self.plan.phones[phone].person == person) {
-            let elsewhere = matches!(self.places[phone], Place::Left(_, left) if left != room);
-            if elsewhere {
-                continue;
+        for phone in owned {
+            if rose && std::mem::take(&mut self.phones[phone].in_flight_mode) {
+                self.phones[phone].on = true;
             }
-            let along = leaving || self.random.chance(self.plan.phones[phone].carried);
-            self.places[phone] = if along { Place::Carried(person) } else { Place::Left(point, room) };
-            // Who goes out looks at the phone first; who goes to the next room does so now and then.
-            if along && self.random.chance(if leaving { 0.9 } else { 0.4 }) {
-                self.phones[phone].wake(self.now_ms, &mut self.random);
+            match here {
+                Truth::Room(room) if !in_bed => self.take_or_leave(phone, room, point, leaving, rose),
+                // It lies beside the bed.
+                Truth::Room(_) | Truth::Away => {}
             }
+            if let Some((from_ms, _)) = night {
+                self.plan_night(phone, from_ms);
+            }
+            self.stir(phone);
+        }
+    }
+
+    /// A person goes from a room, and takes a phone that is there along or not.
+    fn take_or_leave(&mut self, phone: usize, room: usize, point: Point, leaving: bool, rose: bool) {
+        if matches!(self.places[phone], Place::Left(_, left) if left != room) {
+            return;
+        }
+        let plan::Phone { person, carried, stays_home, .. } = self.plan.phones[phone];
+        let along = if leaving { !stays_home } else { self.random.chance(carried) };
+        self.places[phone] = if along { Place::Carried(person) } else { Place::Left(point, room) };
+        self.aspects[phone] = self.random.next();
+        self.reaches[phone] = None;
+        // Who goes out or gets up looks at the phone first; who goes to the next room does so now and then, and
+        // being carried ends a deep sleep.
+        let wakes = match () {
+            () if leaving || rose => 0.9,
+            () if self.phones[phone].dozes_deeply(self.now_ms) => 0.8,
+            () => 0.4,
+        };
+        if along && self.random.chance(wakes) {
+            self.phones[phone].wake(self.now_ms, &mut self.random);
+        }
+    }
+
+    fn plan_night(&mut self, phone: usize, from_ms: u64) {
+        let Night::Flight(likely) = self.phones[phone].habits.night else { return };
+        if self.random.chance(likely) {
+            let at_ms = from_ms + self.random.spread_ms(30.0, 600.0);
+            self.at(at_ms, Action::FlightMode(phone));
         }
     }
 
@@ -323,22 +428,14 @@ impl World {
         if !self.phones[phone].on {
             return;
         }
-        let (point, moving, resting, far) = match self.places[phone] {
-            Place::Left(point, _) => (point, false, true, false),
-            Place::Carried(person) => {
-                let walker = &self.walkers[person];
-                let now_ms = self.now_ms;
-                let far = walker.is_far(now_ms);
-                (walker.place(now_ms), walker.is_walking(now_ms), walker.is_asleep(now_ms), far)
-            }
-        };
+        let Spot { point, moving, resting, night, far } = self.spot_of(phone);
         if far && self.phones[phone].link.is_none() {
-            return self.after(FAR_PHONE_MS, Action::Phone(phone));
+            return self.phone_in(phone, FAR_PHONE_MS);
         }
+        let now_ms = self.now_ms;
         let reach_dbm = self.reach(phone, point);
-        let downlink = |(bss, dbm): (usize, &f64)| dbm + downlink_db(Band::of(bss));
-        let heard_dbm: Vec<f64> = reach_dbm.iter().enumerate().map(downlink).collect();
-        let around = Around { heard_dbm: &heard_dbm, moving, resting };
+        let heard_dbm = heard_dbm(&reach_dbm);
+        let around = Around { heard_dbm: &heard_dbm, moving, resting, night };
         let acts = self.phones[phone].step(&around, self.now_ms, &mut self.random);
         for act in acts {
             match act {
@@ -353,7 +450,35 @@ impl World {
                 Act::Leave { goodbye } => self.leave(phone, goodbye),
             }
         }
-        self.after(PHONE_MS, Action::Phone(phone));
+        let rests_until_ms = if moving { 0 } else { self.phones[phone].rests_until_ms(&heard_dbm, now_ms) };
+        self.phone_in(phone, rests_until_ms.saturating_sub(now_ms).max(PHONE_MS));
+    }
+
+    fn spot_of(&self, phone: usize) -> Spot {
+        let now_ms = self.now_ms;
+        let still = |point, resting, night| Spot { point, moving: false, resting, night, far: false };
+        let person = match self.places[phone] {
+            Place::Left(point, _) => return still(point, true, false),
+            Place::Carried(person) => person,
+        };
+        let walker = &self.walkers[person];
+        let asleep = walker.is_asleep(now_ms);
+        match walker.bedside(now_ms) {
+            Some(point) => still(point, asleep, asleep),
+            None => Spot {
+                point: walker.place(now_ms),
+                moving: walker.is_walking(now_ms),
+                resting: asleep,
+                night: asleep,
+                far: walker.is_far(now_ms),
+            },
+        }
+    }
+
+    /// How loudly a phone hears every BSS now.
+    fn heard_by(&mut self, phone: usize) -> Vec<f64> {
+        let point = self.spot_of(phone).point;
+        heard_dbm(&self.reach(phone, point))
     }
 
     /// What every BSS hears of a phone now; minus infinity where there is none.
@@ -365,6 +490,7 @@ impl World {
                 let of = |bss: usize| {
                     let ap = self.plan.access_points[bss / 2].at;
                     uplink_dbm(&self.plan, self.seed, bss, Band::of(bss), point, ap)
+                        - body_db(self.aspects[phone], bss / 2)
                 };
                 let steady: Vec<f64> = (0..bsses).map(of).collect();
                 self.reaches[phone] = Some((point, steady.clone()));
@@ -388,28 +514,29 @@ impl World {
         let (ap, bss) = (link.bss / 2, link.bss % 2);
         if reach_dbm[link.bss] >= HEARD_DBM {
             let signal_dbm = self.reading(reach_dbm[link.bss]);
-            self.access_points[ap].hear(self.macs[phone], bss, signal_dbm, packets, self.now_ms);
+            self.access_points[ap].hear(self.macs[phone][bss], bss, signal_dbm, packets, self.now_ms);
         }
     }
 
     fn probe(&mut self, phone: usize, reach_dbm: &[f64]) {
-        let mac = self.macs[phone];
+        if !self.random.chance(self.phones[phone].habits.probes_openly) {
+            return;
+        }
         for ap in 0..self.access_points.len() {
             let mut heard = Vec::new();
             for bss in 0..2 {
-                let dbm = reach_dbm[ap * 2 + bss];
-                if dbm >= HEARD_DBM && self.random.chance(0.6) {
+                let (dbm, mac) = (reach_dbm[ap * 2 + bss], self.macs[phone][bss]);
+                if dbm >= HEARD_DBM && self.random.chance(0.6) && self.tracked.contains(&mac) {
                     heard.push((mac, bss, Change::Probe { signal_dbm: Some(self.reading(dbm)) }));
                 }
             }
-            if self.tracked.contains(&mac) {
-                self.say(ap, heard);
-            }
+            self.say(ap, heard);
         }
     }
 
     fn join(&mut self, phone: usize, global_bss: usize, dbm: f64) {
-        let (ap, bss, mac) = (global_bss / 2, global_bss % 2, self.macs[phone]);
+        let (ap, bss) = (global_bss / 2, global_bss % 2);
+        let mac = self.macs[phone][bss];
         let before = self.phones[phone].link;
         let signal_dbm = self.reading(dbm);
         let mut changes = Vec::new();
@@ -421,21 +548,26 @@ impl World {
         if self.access_points[ap].stations.remove(&(mac, 1 - bss)).is_some() {
             changes.push((mac, 1 - bss, Change::Disassoc));
         }
-        let generation = self.access_points[ap].associate(mac, bss, signal_dbm, self.now_ms);
+        let rrm = self.phones[phone].habits.rrm;
+        let generation = self.access_points[ap].associate(mac, bss, signal_dbm, rrm, self.now_ms);
         let claim = Claim { ap, mac, bss, generation };
+        self.claims[phone] = Some(claim);
         self.say(ap, changes);
         self.phones[phone].link = Some(Link { bss: global_bss, since_ms: self.now_ms });
         let handshake_ms = self.random.between_ms(30, 180);
         self.after(handshake_ms, Action::Authorize(claim, phone));
         self.after(INACTIVE_MS, Action::Inactivity(claim));
-        if let Some(link) = before.filter(|link| link.bss / 2 != ap) {
-            self.trail(mac, link);
+        // Under another address it is another station, even for the same access point.
+        let is_other = |link: &Link| link.bss / 2 != ap || self.macs[phone][link.bss % 2] != mac;
+        if let Some(link) = before.filter(is_other) {
+            self.trail(phone, link);
         }
     }
 
     /// The old access point learns of a roam soon, late, or only when it finds the station silent.
-    fn trail(&mut self, mac: Mac, old: Link) {
+    fn trail(&mut self, phone: usize, old: Link) {
         let (ap, bss) = (old.bss / 2, old.bss % 2);
+        let mac = self.macs[phone][bss];
         let Some(entry) = self.access_points[ap].stations.get(&(mac, bss)) else { return };
         let claim = Claim { ap, mac, bss, generation: entry.generation };
         let chance = self.random.unit();
@@ -450,13 +582,19 @@ impl World {
 
     fn leave(&mut self, phone: usize, goodbye: bool) {
         let Some(link) = self.phones[phone].link.take() else { return };
-        let (ap, bss, mac) = (link.bss / 2, link.bss % 2, self.macs[phone]);
+        let (ap, bss) = (link.bss / 2, link.bss % 2);
+        let mac = self.macs[phone][bss];
         let Some(entry) = self.access_points[ap].stations.get(&(mac, bss)) else { return };
         if goodbye {
             let claim = Claim { ap, mac, bss, generation: entry.generation };
             self.end(claim, &[Change::Deauth, Change::Disassoc]);
         }
     }
+}
+
+/// What a phone hears, from what is heard of it.
+fn heard_dbm(reach_dbm: &[f64]) -> Vec<f64> {
+    reach_dbm.iter().enumerate().map(|(bss, dbm)| dbm + downlink_db(Band::of(bss))).collect()
 }
 
 fn boot_id(random: &mut Random) -> String {
@@ -471,7 +609,7 @@ fn access_point(plan: &Plan, index: usize, random: &mut Random) -> AccessPoint {
         let radio = Radio {
             ifname: format!("phy{band}-ap0"),
             bssid: Some(bssid),
-            ssid: Some(plan.ssid.clone()),
+            ssid: Some(plan.ssids[usize::from(band)].clone()),
             freq_mhz: Some(freq_mhz),
             channel: Some(channel),
             width_mhz: Some(if band == 0 { 20 } else { 80 }),
@@ -479,7 +617,7 @@ fn access_point(plan: &Plan, index: usize, random: &mut Random) -> AccessPoint {
             noise_dbm: Some(if band == 0 { -92 } else { -96 }),
             utilization_permille: Some((mix(index as u64, u64::from(band)) % 300) as u32),
             ft: Some(false),
-            rrm: Some(false),
+            rrm: Some(true),
             btm: Some(false),
             status: None,
         };
@@ -492,7 +630,7 @@ fn access_point(plan: &Plan, index: usize, random: &mut Random) -> AccessPoint {
         AccessPoint::new(ap.id.clone(), ap.node.clone(), boot_id(random), booted_ms, bsses);
     if ap.router {
         let host = |(number, phone): (usize, &plan::Phone)| Host {
-            mac: phone.mac,
+            mac: phone.macs[1],
             name: Some(phone.id.to_string()),
             address: Some(format!("192.168.1.{}", 20 + number)),
         };

@@ -298,13 +298,16 @@ pub struct Hosts {
     pub hosts: Vec<Host>,
 }
 
-/// Retained at `tracked`: stations whose probes the agents publish.
+/// Retained at `tracked`: stations whose probes the agents publish, and the BSSs whose beacon reports they do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct Tracked {
     /// [`SCHEMA`].
     pub schema: u32,
     /// The stations.
     pub macs: Vec<Mac>,
+    /// The home's own BSSs, in order: reports about others stay on the access point. Empty if they are not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bssids: Vec<Mac>,
 }
 
 /// Sent to `ap/<ap>/request` by the aggregator.

@@ -136,8 +136,10 @@ fn every_change() -> Vec<Change> {
 fn hosts_tracked_and_request_bytes() {
     let host = Host { mac: mac(1), name: Some("ada".to_owned()), address: None };
     assert_snapshot!(text(encode(&stamp(), &Hosts { hosts: vec![host] })), @r#"{"schema":1,"boot":"9f3c","node":"a1b2c3","sent_ms":1234,"hosts":[{"mac":"02:00:00:00:00:01","name":"ada"}]}"#);
-    let tracked = Tracked { schema: 1, macs: vec![mac(1)] };
+    let tracked = Tracked { schema: 1, macs: vec![mac(1)], bssids: Vec::new() };
     assert_snapshot!(serde_json::to_string(&tracked).unwrap(), @r#"{"schema":1,"macs":["02:00:00:00:00:01"]}"#);
+    let tracked = Tracked { bssids: vec![mac(0xa1)], ..tracked };
+    assert_snapshot!(serde_json::to_string(&tracked).unwrap(), @r#"{"schema":1,"macs":["02:00:00:00:00:01"],"bssids":["02:00:00:00:00:a1"]}"#);
     let kind = RequestKind::BeaconReport { mac: mac(1), mode: "table".to_owned() };
     let request = Request { schema: 1, id: "q1".parse().unwrap(), kind };
     let bytes = serde_json::to_string(&request).unwrap();

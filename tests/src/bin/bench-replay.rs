@@ -88,7 +88,7 @@ fn megabytes(bytes: u64) -> f64 {
 /// Lets the simulated home live for a day and writes down what its access points say.
 fn record(file: &Path) -> std::io::Result<Day> {
     let mut world = World::new(Plan::house().with_phones(PHONES), 1);
-    let tracked: Vec<_> = world.phones().iter().map(|phone| phone.mac).collect();
+    let tracked: Vec<_> = world.phones().iter().flat_map(whichroom_simulator::Phone::macs).collect();
     world.handle_tracked(&tracked);
     let mut output = GzEncoder::new(BufWriter::new(File::create(file)?), Compression::default());
     let mut day = Day { messages: 0, bytes: 0, bytes_compressed: 0 };
@@ -125,7 +125,7 @@ fn config(world: &World) -> Value {
     let people = world.people().iter().enumerate().map(|(index, person)| {
         let phones = world.phones().iter().filter(|phone| phone.person == index);
         let devices: Vec<Value> =
-            phones.map(|phone| json!({"id": phone.id, "name": phone.name, "macs": [phone.mac]})).collect();
+            phones.map(|phone| json!({"id": phone.id, "name": phone.name, "macs": phone.macs()})).collect();
         json!({"id": person.id, "name": person.name, "devices": devices})
     });
     json!({

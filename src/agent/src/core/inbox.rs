@@ -7,7 +7,7 @@ use crate::outbox::Slot;
 use crate::reader::Fields;
 use crate::requests::Mode;
 
-/// Stations the aggregator may track.
+/// Stations the aggregator may track, and BSSs it may name.
 const TRACKED_MAX: usize = 4096;
 /// Between two corrections of our own status.
 const CORRECTION_GAP_MS: u64 = 1_000;
@@ -35,12 +35,17 @@ impl Core {
             Ok(fields) => fields,
             Err(why) => return log::warn!("tracked: {why}"),
         };
-        let mut tracked = Vec::new();
-        for mac in fields.texts("macs").filter_map(|mac| mac.parse().ok()) {
-            if let (Err(at), true) = (tracked.binary_search(&mac), tracked.len() < TRACKED_MAX) {
-                tracked.insert(at, mac);
+        let list = |name: &str| {
+            let mut list = Vec::new();
+            for mac in fields.texts(name).filter_map(|mac| mac.parse().ok()) {
+                if let (Err(at), true) = (list.binary_search(&mac), list.len() < TRACKED_MAX) {
+                    list.insert(at, mac);
+                }
             }
-        }
+            list
+        };
+        let tracked = list("macs");
+        self.bssids = list("bssids");
         self.tracked.clone_from(&tracked);
         // How old what was heard of the new ones is, nobody knows.
         self.heard = None;

@@ -497,7 +497,8 @@ impl Reader<'_> {
         let mut timing = Timing::default();
         let Some(section) = self.walk.table(root, "timing") else { return timing };
         const WEEK_S: i64 = 7 * 24 * 3600;
-        let keys: [(&str, &mut u64); 8] = [
+        let keys: [(&str, &mut u64); 9] = [
+            ("left_s", &mut timing.left_ms),
             ("exit_s", &mut timing.exit_ms),
             ("interior_s", &mut timing.interior_ms),
             ("debounce_s", &mut timing.debounce_ms),

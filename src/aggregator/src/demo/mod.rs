@@ -3,7 +3,6 @@
 
 mod lines;
 mod score;
-mod setup;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -29,6 +28,7 @@ use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, default_site};
 use crate::history::{self, Keep};
 use crate::record::writer::{MAX_MB, Target};
+use crate::score::house::setup;
 use crate::server::{Options as ServerOptions, Server};
 use crate::web::{PageContext, Simulation};
 

@@ -4,67 +4,44 @@ use std::fmt;
 
 use serde_json::json;
 
-/// Right answers out of all.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    right: u64,
-    all: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, right: bool) {
-        self.right += u64::from(right);
-        self.all += 1;
-    }
-
-    /// From 0 to 1; `None` if nothing was asked.
-    pub(super) fn share(self) -> Option<f64> {
-        (self.all > 0).then(|| self.right as f64 / self.all as f64)
-    }
-}
+use crate::score::house::measures::{Measures, Quantiles, Tally, thousandths};
 
 /// The figures.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
-    pub(super) simulated_s: u64,
     pub(super) people: usize,
     pub(super) rooms: usize,
     pub(super) rooms_without_ap: usize,
-    pub(super) moves: u64,
-    pub(super) true_moves: u64,
-    pub(super) room: Tally,
-    pub(super) room_all: Tally,
-    pub(super) home: Tally,
-    pub(super) false_aways: u64,
-    pub(super) room_delay_s: Option<f64>,
-    pub(super) rooms_missed: u64,
-    pub(super) away_delay_s: Option<f64>,
-    pub(super) aways_missed: u64,
+    pub(super) measures: Measures,
 }
 
 impl Summary {
     /// One line.
     pub(super) fn json(&self) -> String {
+        let measures = &self.measures;
         let object = json!({
-            "moves": self.moves,
-            "room_accuracy": thousandths(self.room.share()),
-            "false_aways": self.false_aways,
-            "room_accuracy_all": thousandths(self.room_all.share()),
-            "home_accuracy": thousandths(self.home.share()),
-            "true_moves": self.true_moves,
-            "median_delay_s": self.room_delay_s,
-            "moves_missed": self.rooms_missed,
-            "median_away_delay_s": self.away_delay_s,
-            "aways_missed": self.aways_missed,
-            "simulated_s": self.simulated_s,
+            "moves": measures.changes,
+            "room_accuracy": thousandths(measures.room.share()),
+            "false_aways": measures.false_aways,
+            "room_accuracy_all": thousandths(measures.room_all.share()),
+            "home_accuracy": thousandths(measures.home.share()),
+            "true_moves": measures.true_changes,
+            "median_delay_s": self.room_delay_s(),
+            "moves_missed": measures.with_ap.missed,
+            "median_away_delay_s": measures.gates_s().median_s,
+            "aways_missed": self.aways_missed(),
+            "simulated_s": measures.simulated_s,
         });
         format!("{object}\n")
     }
-}
 
-/// Rounded, so that two runs compare at a glance; nothing asked counts as nothing right.
-fn thousandths(share: Option<f64>) -> f64 {
-    (share.unwrap_or(0.0) * 1000.0).round() / 1000.0
+    fn room_delay_s(&self) -> Option<f64> {
+        Quantiles::of(self.measures.with_ap.awake_ms.iter().copied()).median_s
+    }
+
+    fn aways_missed(&self) -> u64 {
+        self.measures.missed_departures + self.measures.short_absences_missed
+    }
 }
 
 fn percent(tally: Tally) -> String {
@@ -77,38 +54,39 @@ fn seconds(seconds: Option<f64>) -> String {
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (hours, minutes) = (self.simulated_s / 3600, self.simulated_s / 60 % 60);
+        let measures = &self.measures;
+        let (hours, minutes) = (measures.simulated_s / 3600, measures.simulated_s / 60 % 60);
         writeln!(f, "\n{hours} h {minutes:02} min of {} people's life", self.people)?;
         writeln!(
             f,
-            "  moves          {} published; {} true ones with a stay of a minute or more",
-            self.moves, self.true_moves
+            "  moves          {} published; {} true ones with a stay of 20 s or more",
+            measures.changes, measures.true_changes
         )?;
         writeln!(
             f,
             "  room accuracy  {} of the seconds that people were in a room with an access point",
-            percent(self.room)
+            percent(measures.room)
         )?;
         writeln!(
             f,
             "                 {} of those in any room: {} of {} rooms have none, and cannot be told from their neighbours",
-            percent(self.room_all),
+            percent(measures.room_all),
             self.rooms_without_ap,
             self.rooms
         )?;
         writeln!(
             f,
-            "  room delay     {} median, from the true move into a room with an access point; {} stays missed",
-            seconds(self.room_delay_s),
-            self.rooms_missed
+            "  room delay     {} median, of those whose phone was awake, into a room with an access point; {} stays missed",
+            seconds(self.room_delay_s()),
+            measures.with_ap.missed
         )?;
-        writeln!(f, "  home or away   right in {} of all seconds", percent(self.home))?;
+        writeln!(f, "  home or away   right in {} of all seconds", percent(measures.home))?;
         writeln!(
             f,
             "  away delay     {} median, from the gate to \"away\"; {} absences missed",
-            seconds(self.away_delay_s),
-            self.aways_missed
+            seconds(measures.gates_s().median_s),
+            self.aways_missed()
         )?;
-        writeln!(f, "  false aways    {}", self.false_aways)
+        writeln!(f, "  false aways    {}", measures.false_aways)
     }
 }

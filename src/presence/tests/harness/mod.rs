@@ -304,6 +304,11 @@ impl House {
 
     /// Through the garden and off: the signal falls, then a leave frame.
     pub fn walk_out(&mut self, mac: Mac) {
+        self.walk_off(mac, Change::Deauth);
+    }
+
+    /// Through the garden and off: the signal falls, then it ends like this.
+    pub fn walk_off(&mut self, mac: Mac, how: Change) {
         self.associate("garden", 1, mac, -60);
         for ap in ["kitchen", "bedroom"] {
             self.unlist(ap, mac);
@@ -313,7 +318,7 @@ impl House {
             self.signal("garden", mac, dbm);
             self.pass(30);
         }
-        self.disconnect("garden", mac, Change::Deauth);
+        self.disconnect("garden", mac, how);
     }
 
     pub fn disconnect(&mut self, ap: &str, mac: Mac, how: Change) {

@@ -3,6 +3,7 @@
 use whichroom_wire::{Change, Id, Mac};
 
 use super::{Action, Place, WILL_MS, World};
+use crate::makes;
 use crate::phone::{Bounce, Phone};
 use crate::plan::{IncidentKind, Point};
 
@@ -35,6 +36,11 @@ impl World {
                 self.phones[phone].on = false;
                 self.phones[phone].link = None;
             }
+            IncidentKind::Charged { phone } => {
+                let Some(phone) = phone_named(self, &phone) else { return };
+                (self.phones[phone].on, self.phones[phone].in_flight_mode) = (true, false);
+                self.phones[phone].wake(self.now_ms, &mut self.random);
+            }
             IncidentKind::Bouncing { phone, a, b, for_ms } => {
                 let aps = (ap_named(self, &a), ap_named(self, &b));
                 let (Some(phone), (Some(a), Some(b))) = (phone_named(self, &phone), aps) else { return };
@@ -42,6 +48,8 @@ impl World {
                 self.phones[phone].bounce = Some(Bounce { a: a * 2 + 1, b: b * 2 + 1, until_ms });
             }
         }
+        // Whoever loses an access point notices, also in its sleep.
+        (0..self.phones.len()).for_each(|phone| self.stir(phone));
     }
 
     fn cut(&mut self, ap: usize, will_ms: u64) {
@@ -70,11 +78,14 @@ impl World {
             y: (place.south + place.north) / 2.0,
             floor: place.floor,
         };
-        self.phones.push(Phone::new(-70.0, 0.5, 0.0));
-        self.macs.push(Mac::new([0x02, 0x6e, 0x57, 0x00, 0x00, (phone & 0xff) as u8]));
+        self.phones.push(Phone::new(makes::GUEST));
+        self.turns.push(0);
+        self.macs.push([Mac::new([0x02, 0x6e, 0x57, 0x00, 0x00, (phone & 0xff) as u8]); 2]);
+        self.aspects.push(0);
+        self.claims.push(None);
         self.places.push(Place::Left(point, room));
         self.reaches.push(None);
-        self.after(1, Action::Phone(phone));
+        self.stir(phone);
         self.after(stay_ms, Action::GuestLeaves(phone));
     }
 }

@@ -54,17 +54,17 @@ impl World {
         if silent_ms < INACTIVE_MS {
             return self.after(INACTIVE_MS - silent_ms, Action::Inactivity(claim));
         }
-        let phone = self.macs.iter().position(|&mac| mac == claim.mac);
+        let phone = self.phone_of(claim.mac);
         let there = phone.filter(|&phone| {
             let phone = &self.phones[phone];
             phone.on && phone.link.is_some_and(|link| link.bss == claim.ap * 2 + claim.bss)
         });
         if let Some(phone) = there {
-            let (dozes, deaf) = (self.phones[phone].dozes(), self.phones[phone].sleeps_through_poll);
+            let (dozes, deaf) = (self.phones[phone].dozes(), self.phones[phone].habits.sleeps_through_poll);
             if !(dozes && self.random.chance(deaf)) {
                 return self.acknowledge(claim);
             }
-            self.phones[phone].link = None;
+            (self.phones[phone].link, self.phones[phone].is_unaware) = (None, true);
         }
         self.end(claim, &[Change::Disassoc]);
         self.after(DEAUTH_DELAY_MS, Action::InactiveDeauth(claim));

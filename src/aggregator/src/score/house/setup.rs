@@ -6,7 +6,7 @@ use whichroom_presence::setup::{
 use whichroom_simulator::World;
 
 /// What a person who lives there would write into the configuration.
-pub(super) fn of(world: &World) -> Setup {
+pub(crate) fn of(world: &World) -> Setup {
     let access_points = world.access_points().iter().map(|ap| AccessPointSetup {
         id: ap.id.clone(),
         name: ap.name.clone(),
@@ -25,7 +25,7 @@ pub(super) fn of(world: &World) -> Setup {
         let devices = world.phones().iter().filter(|phone| phone.person == index).map(|phone| DeviceSetup {
             id: phone.id.clone(),
             name: phone.name.clone(),
-            macs: vec![phone.mac],
+            macs: phone.macs(),
             counts: Counts::Always,
         });
         PersonSetup {
@@ -40,7 +40,11 @@ pub(super) fn of(world: &World) -> Setup {
         rooms: rooms.collect(),
         people: people.collect(),
         devices: Vec::new(),
-        ssids: vec![SsidSetup { name: world.ssid().to_owned(), kind: SsidKind::Family }],
+        ssids: world
+            .ssids()
+            .into_iter()
+            .map(|name| SsidSetup { name: name.to_owned(), kind: SsidKind::Family })
+            .collect(),
         timing: Timing::default(),
     }
 }

@@ -1,0 +1,260 @@
+//! What a device usually does when it is silent: how long its silences at home last, by how they began. They bound
+//! how long the next one is taken for sleep.
+//!
+//! A silence is learned when it ended with a return inside the house and the house was watched meanwhile; what comes
+//! back past an exit was out. Lengths are kept in a few steps a factor of 1.5 apart, which fade with the days.
+
+use serde::{Deserialize, Serialize};
+
+use crate::setup::Timing;
+
+const MINUTE_MS: u64 = 60_000;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+
+/// Steps of length: up to 1 min, 1.5 min, ..., 15 h.
+const STEPS: usize = 18;
+
+/// What one silence weighs; weights fade by a thirty-second each day the device was at home.
+const ONE: u16 = 32;
+
+/// After so long at home, what never happened is not to be expected.
+const KNOWN_MS: u64 = 48 * HOUR_MS;
+
+/// How a silence began. Each kind has its own usual length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// A leave frame past an exit, after the signal had faded.
+    ExitLeft,
+    /// Past an exit, with a leave frame or after the signal had faded.
+    ExitFaded,
+    /// The signal had faded inside, towards an exit.
+    FadedOut,
+    /// The signal had faded inside, away from every exit: a cellar, an attic.
+    Faded,
+    /// A leave frame, with a steady signal: WiFi was turned off, or the phone sleeps politely.
+    Left,
+    /// The access point's poll failed, with a steady signal.
+    Still,
+    /// Listed all the time, and not received.
+    Listed,
+}
+
+/// All kinds, in the order they are kept.
+pub(crate) const KINDS: [Kind; 7] =
+    [Kind::ExitLeft, Kind::ExitFaded, Kind::FadedOut, Kind::Faded, Kind::Left, Kind::Still, Kind::Listed];
+
+/// Lengths of silences of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Lengths([u16; STEPS]);
+
+/// What one device does when it is silent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Doze {
+    lengths: [Lengths; KINDS.len()],
+    /// Time at home that was watched.
+    home_ms: u64,
+}
+
+/// How long a silence of a kind is taken for sleep.
+struct Bounds {
+    /// For a device nobody knows.
+    new_ms: u64,
+    /// For one that was watched for [`KNOWN_MS`] and never did this.
+    never_ms: u64,
+    /// Never less, whatever was learned.
+    least_ms: u64,
+    /// Never more.
+    most_ms: u64,
+    /// So many silences tell what is usual.
+    enough: u32,
+}
+
+fn bounds(kind: Kind, timing: &Timing) -> Bounds {
+    let of =
+        |new_ms, never_ms, least_ms, most_ms, enough| Bounds { new_ms, never_ms, least_ms, most_ms, enough };
+    let cap_ms = timing.interior_ms;
+    match kind {
+        Kind::ExitLeft => of(timing.left_ms, timing.left_ms, timing.left_ms, 10 * MINUTE_MS, 12),
+        Kind::ExitFaded => of(timing.exit_ms, timing.exit_ms, timing.exit_ms, 20 * MINUTE_MS, 12),
+        Kind::FadedOut => of(30 * MINUTE_MS, 15 * MINUTE_MS, 10 * MINUTE_MS, cap_ms, 12),
+        Kind::Faded => of(2 * HOUR_MS, 75 * MINUTE_MS, 30 * MINUTE_MS, cap_ms, 12),
+        // Nothing but its length tells these from sleep, and of forty nights' sleep the longest may be still to come.
+        Kind::Left | Kind::Still => of(cap_ms, 2 * HOUR_MS, HOUR_MS, cap_ms, 40),
+        Kind::Listed => of(timing.phantom_ms, 4 * HOUR_MS, 3 * HOUR_MS, timing.phantom_ms, 40),
+    }
+}
+
+impl Doze {
+    /// How long a silence of this kind may be sleep.
+    pub fn plausible_ms(&self, kind: Kind, timing: &Timing) -> u64 {
+        let Bounds { new_ms, never_ms, least_ms, most_ms, enough } = bounds(kind, timing);
+        let lengths = self.of(kind);
+        let weight = lengths.weight();
+        let enough = enough * u32::from(ONE);
+        // What was seen a few times may well last twice as long the next time; what was seen often, half as long again.
+        let learned_ms = lengths.usual_ms().map(|ms| if weight < enough { ms * 2 } else { ms * 3 / 2 });
+        let expected_ms = if weight >= enough {
+            least_ms
+        } else if weight > 0 {
+            new_ms
+        } else {
+            let share = self.home_ms.min(KNOWN_MS);
+            new_ms - new_ms.saturating_sub(never_ms) * share / KNOWN_MS
+        };
+        learned_ms.unwrap_or(0).max(expected_ms).max(least_ms).min(most_ms.max(least_ms))
+    }
+
+    /// A silence ended with a return inside the house. What lasted far longer than was plausible is taken in by steps:
+    /// one mistake must not undo what was learned.
+    pub fn learn(&mut self, kind: Kind, silent_ms: u64, timing: &Timing) -> bool {
+        if silent_ms > 2 * self.plausible_ms(kind, timing) {
+            return false;
+        }
+        let lengths = &mut self.lengths[kind as usize];
+        let step = &mut lengths.0[step_of(silent_ms)];
+        *step = step.saturating_add(ONE);
+        true
+    }
+
+    /// It was at home for this long. A day of it makes what was learned before weigh less.
+    pub fn at_home(&mut self, ms: u64) {
+        const DAY_MS: u64 = 24 * HOUR_MS;
+        let days = (self.home_ms + ms) / DAY_MS - self.home_ms / DAY_MS;
+        self.home_ms += ms;
+        // After a year away nothing is left to fade.
+        for _ in 0..days.min(366) {
+            for weight in self.lengths.iter_mut().flat_map(|lengths| &mut lengths.0) {
+                *weight -= weight.div_ceil(ONE);
+            }
+        }
+    }
+
+    /// Watched time at home.
+    pub fn home_ms(&self) -> u64 {
+        self.home_ms
+    }
+
+    /// How often a silence of this kind ended with a return, of late, and how long the longest usual one was.
+    pub fn seen(&self, kind: Kind) -> (u32, Option<u64>) {
+        let lengths = self.of(kind);
+        (lengths.weight().div_ceil(ONE.into()), lengths.usual_ms())
+    }
+
+    fn of(&self, kind: Kind) -> &Lengths {
+        &self.lengths[kind as usize]
+    }
+
+    /// For the snapshot: watched time at home, and the weights of each kind.
+    pub fn saved(&self) -> (u64, Vec<Vec<u16>>) {
+        (self.home_ms, self.lengths.iter().map(|lengths| lengths.0.to_vec()).collect())
+    }
+
+    /// What a snapshot kept; what it kept too much is dropped.
+    pub fn restored(home_ms: u64, saved: &[Vec<u16>]) -> Doze {
+        let mut doze = Doze { home_ms: home_ms.min(u64::MAX / 4), ..Doze::default() };
+        for (lengths, saved) in doze.lengths.iter_mut().zip(saved) {
+            lengths.0.iter_mut().zip(saved).for_each(|(weight, saved)| *weight = *saved);
+        }
+        doze
+    }
+}
+
+impl Lengths {
+    fn weight(&self) -> u32 {
+        self.0.iter().map(|weight| u32::from(*weight)).sum()
+    }
+
+    /// What all but one in a hundred do not exceed.
+    fn usual_ms(&self) -> Option<u64> {
+        let longer_allowed = self.weight() / 100;
+        let mut longer = 0;
+        for (step, weight) in self.0.iter().enumerate().rev() {
+            longer += u32::from(*weight);
+            if longer > longer_allowed {
+                return Some(length_ms(step));
+            }
+        }
+        None
+    }
+}
+
+/// The longest silence of a step: 1 min and each time half as much again.
+fn length_ms(step: usize) -> u64 {
+    (0..step).fold(MINUTE_MS, |ms, _| ms * 3 / 2)
+}
+
+fn step_of(silent_ms: u64) -> usize {
+    (0..STEPS).find(|step| silent_ms <= length_ms(*step)).unwrap_or(STEPS - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(silences: &[u64], kind: Kind) -> Doze {
+        let mut doze = Doze::default();
+        for minutes in silences {
+            assert!(doze.learn(kind, minutes * MINUTE_MS, &Timing::default()));
+        }
+        doze
+    }
+
+    fn minutes(doze: &Doze, kind: Kind) -> u64 {
+        doze.plausible_ms(kind, &Timing::default()) / MINUTE_MS
+    }
+
+    #[test]
+    fn a_new_device_is_given_time() {
+        let new = Doze::default();
+        assert_eq!((minutes(&new, Kind::FadedOut), minutes(&new, Kind::Still)), (30, 210));
+        assert_eq!(new.plausible_ms(Kind::ExitLeft, &Timing::default()), Timing::default().left_ms);
+    }
+
+    #[test]
+    fn what_never_happens_in_days_is_not_expected() {
+        let mut doze = Doze::default();
+        doze.at_home(24 * HOUR_MS);
+        assert_eq!(minutes(&doze, Kind::FadedOut), 22);
+        doze.at_home(24 * HOUR_MS);
+        assert_eq!((minutes(&doze, Kind::FadedOut), minutes(&doze, Kind::Still)), (15, 120));
+    }
+
+    #[test]
+    fn its_own_silences_decide() {
+        let short = after(&[4; 50], Kind::Still);
+        assert_eq!(minutes(&short, Kind::Still), 60);
+        let long = after(&[100; 50], Kind::Still);
+        assert!((150..=200).contains(&minutes(&long, Kind::Still)), "{}", minutes(&long, Kind::Still));
+        let few = after(&[100, 100], Kind::Still);
+        assert_eq!(minutes(&few, Kind::Still), 210, "a few tell little");
+        assert_eq!(minutes(&long, Kind::FadedOut), 30, "each kind for itself");
+    }
+
+    #[test]
+    fn one_long_absence_is_no_habit() {
+        let mut doze = after(&[5; 20], Kind::FadedOut);
+        assert!(!doze.learn(Kind::FadedOut, 5 * HOUR_MS, &Timing::default()));
+        assert_eq!(minutes(&doze, Kind::FadedOut), 10);
+        let mut doze = after(&[4; 200], Kind::Still);
+        assert!(doze.learn(Kind::Still, 100 * MINUTE_MS, &Timing::default()));
+        assert_eq!(minutes(&doze, Kind::Still), 60, "one in two hundred");
+    }
+
+    #[test]
+    fn habits_fade() {
+        let mut doze = after(&[100; 20], Kind::Still);
+        doze.at_home(300 * 24 * HOUR_MS);
+        assert_eq!(doze.seen(Kind::Still), (0, None));
+        assert_eq!(minutes(&doze, Kind::Still), 120);
+    }
+
+    #[test]
+    fn it_is_small_and_survives() {
+        assert!(size_of::<Lengths>() <= 100);
+        let doze = after(&[1, 7, 90], Kind::Left);
+        let (home_ms, saved) = doze.saved();
+        assert_eq!(Doze::restored(home_ms, &saved), doze);
+        assert_eq!(Doze::restored(7, &vec![vec![9; 99]; 99]).home_ms(), 7);
+    }
+}
