@@ -138,6 +138,11 @@ fn the_package_with_tls_is_built_and_measured() {
         bytes(&apk)
     );
     assert_eq!(report, expected);
+    let out = folder.path().join("out").display().to_string();
+    let table = stdout(&whichroom_package(&["report", "--table", "--out", &out]));
+    let kilobytes = |path: &Path| (bytes(path) + 500) / 1_000;
+    let line = format!("| mips | - | - | - | 0 kB | {} kB | {} kB |", kilobytes(&ipk), kilobytes(&apk));
+    assert!(table.lines().any(|found| found == line), "{line}:\n{table}");
 }
 
 #[test]

@@ -84,6 +84,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 
 /// Writes a program that may be executed: qemu runs no other, and says nothing about it.
 pub fn write_program(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    // One that runs cannot be written to, but another can take its name. What else is in the way is said by writing.
+    let _ = fs::remove_file(path);
     write_file(path, bytes)?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .map_err(|error| Failure::run(format!("cannot make {} executable: {error}", path.display())))

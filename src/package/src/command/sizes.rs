@@ -13,10 +13,21 @@ use crate::command::{Failure, default_out, find_root, print};
 const HELP: &str = "\
 whichroom-package sizes: one line a file that was built, separated by tabs: architecture, file, bytes.
 whichroom-package report: the same with the most it may have, - for any number, and whether it has more; exit code 1
-if one has.
+if one has. With --table: one line a processor, as the table of the README.
 
   --out DIR   where `build` wrote (default target/packages)
 ";
+
+const TABLE: &str = "\
+| processor | program | .ipk | .apk | with TLS: program | .ipk | .apk |
+|---|---|---|---|---|---|---|
+";
+
+#[derive(Default)]
+struct Flags {
+    out: Option<PathBuf>,
+    table: bool,
+}
 
 /// One file that was built.
 struct Line {
@@ -34,9 +45,13 @@ impl Line {
 
 /// Runs `sizes`.
 pub fn sizes(args: lexopt::Parser) -> Result<(), Failure> {
-    let Some(out) = parse(args)? else { return print(HELP) };
+    let Some(flags) = parse(args)? else { return print(HELP) };
+    if flags.table {
+        return Err(Failure::usage("--table is for report"));
+    }
+    let out = out_of(flags)?;
     let mut text = String::new();
-    for line in lines(&Out::new(&out))? {
+    for line in lines(&out)? {
         // Writing to a String does not fail.
         let _ = writeln!(text, "{}\t{}\t{}", line.architecture, line.file, line.bytes);
     }
@@ -45,10 +60,15 @@ pub fn sizes(args: lexopt::Parser) -> Result<(), Failure> {
 
 /// Runs `report`.
 pub fn report(args: lexopt::Parser) -> Result<(), Failure> {
-    let Some(out) = parse(args)? else { return print(HELP) };
+    let Some(flags) = parse(args)? else { return print(HELP) };
+    let as_table = flags.table;
+    let out = out_of(flags)?;
+    if as_table {
+        return print(&table(&out));
+    }
     let mut text = String::new();
     let mut over = 0;
-    for line in lines(&Out::new(&out))? {
+    for line in lines(&out)? {
         over += usize::from(line.is_over());
         let verdict = if line.is_over() { "over" } else { "ok" };
         let most = line.bytes_max.map_or("-".to_owned(), |most| most.to_string());
@@ -59,19 +79,51 @@ pub fn report(args: lexopt::Parser) -> Result<(), Failure> {
     if over > 0 { Err(Failure::run(format!("files that are too large: {over}"))) } else { Ok(()) }
 }
 
-fn parse(mut args: lexopt::Parser) -> Result<Option<PathBuf>, Failure> {
-    let mut out = None;
+fn parse(mut args: lexopt::Parser) -> Result<Option<Flags>, Failure> {
+    let mut flags = Flags::default();
     while let Some(argument) = args.next()? {
         match argument {
-            Long("out") => out = Some(PathBuf::from(args.value()?)),
+            Long("out") => flags.out = Some(PathBuf::from(args.value()?)),
+            Long("table") => flags.table = true,
             Long("help") | Short('h') => return Ok(None),
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    match out {
-        Some(out) => Ok(Some(out)),
-        None => find_root().map(|root| Some(default_out(&root))),
+    Ok(Some(flags))
+}
+
+fn out_of(flags: Flags) -> Result<Out, Failure> {
+    let folder = match flags.out {
+        Some(out) => out,
+        None => default_out(&find_root()?),
+    };
+    Ok(Out::new(&folder))
+}
+
+/// One line a processor, of its first architecture: the others' packages differ by a few bytes.
+fn table(out: &Out) -> String {
+    let mut text = TABLE.to_owned();
+    for target in &TARGETS {
+        text.push_str(&format!("| {} |", target.name));
+        for variant in Variant::ALL {
+            let lines = target.architectures.first().map(|first| lines_of(out, target, first, variant));
+            let lines = lines.unwrap_or_default();
+            for extension in ["", ".ipk", ".apk"] {
+                let file = format!("{}{extension}", variant.package());
+                let line = lines.iter().find(|line| line.file == file);
+                text.push_str(
+                    &line.map_or(" - |".to_owned(), |line| format!(" {} |", kilobytes(line.bytes))),
+                );
+            }
+        }
+        text.push('\n');
     }
+    text
+}
+
+/// Rounded to whole kilobytes.
+fn kilobytes(bytes: u64) -> String {
+    format!("{} kB", (bytes + 500) / 1_000)
 }
 
 fn lines(out: &Out) -> Result<Vec<Line>, Failure> {
