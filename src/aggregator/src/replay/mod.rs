@@ -151,3 +151,6 @@ impl Pace {
         std::thread::sleep(due.saturating_sub(self.started.elapsed()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,8 @@ impl Player {
         Ok(Player::new(header, reader, setup))
     }
 
-    fn new(header: Header, reader: Reader, setup: Option<Setup>) -> Player {
+    /// As [`Player::open`], of a recording that is open.
+    pub fn new(header: Header, reader: Reader, setup: Option<Setup>) -> Player {
         let zone = header.zone.as_deref().and_then(|name| TimeZone::get(name).ok());
         let clock = Clock::start_at(header.started, 1).in_zone(zone.unwrap_or_else(TimeZone::system));
         let began = Moment::from_ms(header.t_ms);

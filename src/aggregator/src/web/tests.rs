@@ -341,3 +341,22 @@ fn a_page_open_to_the_network_takes_no_command_that_changes_anything() {
     assert_eq!(status(&post("forget-sample", r#"{"id":1}"#)), "403");
     assert_eq!(status(&post("samples", "")), "409", "it changes nothing");
 }
+
+#[test]
+fn nobody_looks_until_a_page_is_open() {
+    let running = running(&[]);
+    assert!(!Desk::is_watched(&running.state));
+    let (_, mut reader) = running.follow();
+    next_state(&mut reader);
+    assert!(Desk::is_watched(&running.state));
+    drop(reader);
+    for turn in 0.. {
+        // The server notices when it next writes.
+        running.state.send_replace(Arc::from(format!(r#"{{"turn":{turn}}}"#)));
+        if !Desk::is_watched(&running.state) {
+            break;
+        }
+        assert!(turn < 100, "a closed page goes on looking");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
