@@ -146,6 +146,10 @@ impl Decider {
         match command {
             Command::Explain { id } => self.explain(id, now),
             Command::Calibrate { device, room } => self.calibrate(device, room, now),
+            Command::ResetDoze { id } => {
+                self.engine.reset_doze(id, now);
+                self.explain(id, now)
+            }
             Command::Samples {} => Ok(self.calibrations(now)),
             Command::ForgetSample { id } => {
                 if !self.engine.forget_sample(*id, now) {

@@ -24,6 +24,7 @@ mod samples;
 mod score;
 mod server;
 mod state;
+mod tell;
 mod topics;
 mod web;
 
@@ -43,6 +44,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom history takes out what was kept, takes recordings in
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
+  whichroom reset-doze forgets what was learned of a device's silences
   whichroom calibrate says in which room a device is now, and keeps what is heard of it there
   whichroom score   how right decisions are, on recorded traces or in a simulated house
   whichroom record  writes down everything the access points say
@@ -111,6 +113,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("explain") => explain::main(args),
                 Some("calibrate") => calibrate::main(args),
                 Some("score") => score::main(args),
+                Some("reset-doze") => tell::reset_doze(args),
                 Some("record") => record::main(args),
                 Some("history") => history::command::main(args),
                 Some("note") => note::main(args),

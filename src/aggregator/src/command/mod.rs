@@ -36,6 +36,11 @@ pub enum Command {
         /// Of the room.
         room: Id,
     },
+    /// Forget what was learned of a device's silences, or of those of all devices of a person.
+    ResetDoze {
+        /// Of the person or device.
+        id: Id,
+    },
     /// The calibrations, and the samples they gave.
     Samples {},
     /// Forget a sample.
@@ -54,7 +59,7 @@ pub enum Command {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Answer {
-    /// Of [`Command::Explain`].
+    /// Of [`Command::Explain`], and of [`Command::ResetDoze`] once it is forgotten.
     Explanation(Explanation),
     /// Of [`Command::Calibrate`]: how far it is.
     Calibration(Calibration),
@@ -118,7 +123,10 @@ impl Command {
     pub fn changes(&self) -> bool {
         match self {
             Command::Explain { .. } | Command::Samples {} => false,
-            Command::Calibrate { .. } | Command::ForgetSample { .. } | Command::Note { .. } => true,
+            Command::Calibrate { .. }
+            | Command::ResetDoze { .. }
+            | Command::ForgetSample { .. }
+            | Command::Note { .. } => true,
         }
     }
 }
@@ -155,6 +163,7 @@ mod tests {
         vec![
             Command::Explain { id: id("anna") },
             Command::Calibrate { device: id("anna"), room: id("kitchen") },
+            Command::ResetDoze { id: id("anna-phone") },
             Command::Samples {},
             Command::ForgetSample { id: 7 },
             Command::Note { text: "power lowered".to_owned() },

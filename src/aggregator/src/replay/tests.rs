@@ -149,6 +149,7 @@ impl Live {
             retained: false,
         });
         live.tell(&Command::ForgetSample { id: 1 });
+        live.tell(&Command::ResetDoze { id: "ben".parse().unwrap() });
         let mut renamed = live.header.config.clone();
         renamed.rooms[0].name = "Orchard".to_owned();
         renamed.people.pop();
@@ -177,7 +178,7 @@ fn replay(file: Vec<u8>, setup: Option<Setup>) -> (Decided, Player) {
     let end = player.play(None, &mut |seen| match seen {
         Seen::Decided(effect, at) => decided.push((at, effect.clone())),
         Seen::Bad { number, why } => panic!("line {number}: {why}"),
-        Seen::Comes(_) | Seen::Witnessed(_) => {}
+        Seen::Comes(_) | Seen::Witnessed(_) | Seen::Noted(..) => {}
     });
     assert_eq!(end, End::Over);
     (decided, player)
@@ -213,9 +214,9 @@ fn a_recording_that_begins_in_the_middle_of_life_is_decided_again() {
 fn without_recorded_timeouts_the_same_is_decided_in_the_same_tenth_of_a_second() {
     let live = Live::day(6, None);
     let moves = |decided: &Decided| -> Vec<(Moment, String)> {
-        let moved = |(at, effect): &(Moment, Effect)| match effect {
-            Effect::Moved(moved) => Some((*at, format!("{} to {}", moved.person, moved.to_name))),
-            _ => None,
+        let moved = |(at, effect): &(Moment, Effect)| {
+            let Effect::Moved(moved) = effect else { return None };
+            Some((*at, format!("{} to {}", moved.person, moved.to_name)))
         };
         decided.iter().filter_map(moved).collect()
     };

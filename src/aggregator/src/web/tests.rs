@@ -27,6 +27,7 @@ fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
         }
         Ask::Command(
             Command::Calibrate { .. }
+            | Command::ResetDoze { .. }
             | Command::ForgetSample { .. }
             | Command::Samples {}
             | Command::Note { .. },
