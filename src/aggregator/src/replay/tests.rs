@@ -40,7 +40,7 @@ fn setup(world: &World) -> Setup {
         .map(|(index, person)| {
             let phones = world.phones().iter().filter(|phone| phone.person == index);
             let devices: Vec<_> = phones
-                .map(|phone| json!({"id": phone.id, "name": phone.name, "macs": [phone.mac]}))
+                .map(|phone| json!({"id": phone.id, "name": phone.name, "macs": phone.macs()}))
                 .collect();
             json!({"id": person.id, "name": person.name, "devices": devices})
         })
