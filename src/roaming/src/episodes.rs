@@ -21,9 +21,9 @@ pub enum EpisodeKind {
     /// At least `thrash_returns` (5) returns within `thrash_window_ms` (10 min). A return is a roam to an access
     /// point that the device left within that window; any number of access points may take part.
     Thrashing,
-    /// At least `slow_returns` (8) returns within `slow_window_ms` (4 h), each to an access point that was left within
-    /// `slow_return_ms` (30 min) and with a gain of less than `worthwhile_gain_db` (10 dB) or an unknown one, of which
-    /// at least half are not thrashing. What gains more is a walk through the house.
+    /// At least `slow_returns` (8) returns within `slow_window_ms` (4 h) that are no thrashing, each to an access point
+    /// that was left within `slow_return_ms` (30 min), and with a gain of less than `worthwhile_gain_db` (10 dB) or an
+    /// unknown one. What gains more is a walk through the house.
     SlowPingPong,
     /// At least `flap_changes` (4) times within `flap_window_ms` (1 h) the device was lost and back on the same
     /// access point within `change_gap_ms` (2 min), or changed between its BSSs.
@@ -160,18 +160,12 @@ fn of_device(
     let gained_nothing = |change: &Change<'_>| {
         change.gain_db.is_none_or(|gain| gain < i16::from(parameters.worthwhile_gain_db))
     };
-    let slow_returns = returns(&roams, parameters.slow_return_ms, gained_nothing);
+    let mut slow_returns = returns(&roams, parameters.slow_return_ms, gained_nothing);
+    slow_returns.retain(|back| !thrashing.contains(&back.position));
     for run in runs_of_returns(&roams, &slow_returns, parameters.slow_window_ms, parameters.slow_returns) {
         let positions = (run.first..=run.last).filter(|position| !thrashing.contains(position));
         let members: Vec<&Change<'_>> = positions.map(|position| roams[position]).collect();
-        if members.len() >= parameters.slow_returns.div_ceil(2) as usize {
-            episodes.extend(episode(
-                EpisodeKind::SlowPingPong,
-                &members,
-                run.peak,
-                parameters.slow_window_ms,
-            ));
-        }
+        episodes.extend(episode(EpisodeKind::SlowPingPong, &members, run.peak, parameters.slow_window_ms));
     }
     let mut flaps: BTreeMap<&Id, Vec<&Change<'_>>> = BTreeMap::new();
     for change in of_kind(&|change| change.kind != ChangeKind::Roam) {

@@ -1,6 +1,8 @@
 //! `whichroom report`: how clients roamed, what is wrong with it, and what to do, from the history or a recording.
 
 mod html;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,7 +11,9 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use lexopt::prelude::*;
 use whichroom_presence::Moment;
-use whichroom_roaming::{Analysis, NamedDevice, Note, Parameters, Range, Report, Row, Site, Time};
+use whichroom_roaming::{
+    Analysis, NamedDevice, Note, Parameters, Range, Report, Row, Site, Time, notes_of_radios,
+};
 use whichroom_wire::Mac;
 
 use crate::history::command::{Place, read_time};
@@ -23,7 +27,7 @@ whichroom report: who roams too often or too late, why, and what to do.
 
   --since TIME       2026-11-22T08:15:00+01:00, or 90m, 24h, 7d before now (default: 24h)
   --until TIME       the same (default: now)
-  --device NAME      of one device: its name or one of its MACs
+  --device NAME      of one device: its name or one of its MACs; advice stays that of the whole home
   --json             one JSON object
   --html FILE        a page that stands alone
   --recording FILE   of a recording, whole unless --since or --until say otherwise
@@ -91,26 +95,22 @@ fn of_history(options: &mut Options) -> Result<(Report, TimeZone), Failure> {
     let site = site_of(&loaded.config.setup);
     let reader = std::mem::take(&mut options.place).open()?;
     let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
-    let material = Material::of_report(&reader, range, macs.as_ref())
+    let material = Material::of_report(&reader, range, None)
         .map_err(|error| Failure::run(format!("the history does not read: {error}")))?;
-    Ok((report_of(&material, &site, range), TimeZone::system()))
+    Ok((report_on(material, &site, range, macs.as_ref()), TimeZone::system()))
 }
 
 fn of_recording(file: &Path, options: &Options) -> Result<(Report, TimeZone), Failure> {
     let mut player = Player::open(file, None).map_err(Failure::usage)?;
     let (site, zone) = (site_of(player.setup()), player.clock().zone().clone());
-    let (mut material, whole) = material_of(file, &mut player);
+    let (material, whole) = material_of(file, &mut player);
     let end = Timestamp::from_millisecond(whole.to.as_ms()).unwrap_or_default();
     let read =
         |text: &String| read_time(text, end).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")));
     let from = options.since.as_ref().map(read).transpose()?.unwrap_or(whole.from);
     let to = options.until.as_ref().map(read).transpose()?.unwrap_or(whole.to);
-    if let Some(name) = &options.device {
-        let macs = macs_of(name, &site)?;
-        material.spans.retain(|span| macs.contains(&span.mac));
-        material.signals.retain(|signal| macs.contains(&signal.mac));
-    }
-    Ok((report_of(&material, &site, Range::new(from, to)), zone))
+    let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
+    Ok((report_on(material, &site, Range::new(from, to), macs.as_ref()), zone))
 }
 
 /// What a recording says of the past, and how much of it it holds.
@@ -135,6 +135,7 @@ fn material_of(file: &Path, player: &mut Player) -> (Material, Range) {
     chronicle.handle_timeout(time(player.now()));
     let rest: Vec<Entry> = chronicle.take_entries().into_iter().chain(chronicle.open()).collect();
     rest.into_iter().for_each(|entry| take(&mut material, entry));
+    material.notes.extend(notes_of_radios(&material.radios));
     (material, Range::new(time(player.began()), time(player.now())))
 }
 
@@ -146,6 +147,15 @@ fn take(material: &mut Material, entry: Entry) {
         Entry::Note(note) => material.notes.push(note),
         Entry::Stay(_) | Entry::Erase { .. } => {}
     }
+}
+
+/// The report of one device, or of all. Advice needs all: what helps one must not take coverage from another.
+fn report_on(mut material: Material, site: &Site, range: Range, macs: Option<&BTreeSet<Mac>>) -> Report {
+    let whole = report_of(&material, site, range);
+    let Some(macs) = macs else { return whole };
+    material.spans.retain(|span| macs.contains(&span.mac));
+    material.signals.retain(|signal| macs.contains(&signal.mac));
+    Report { advice: whole.advice, ..report_of(&material, site, range) }
 }
 
 /// The report on `range` of what `material` holds.

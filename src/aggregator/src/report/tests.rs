@@ -1,0 +1,136 @@
+//! A day of the simulated home as a recording, and what the report says of it, against what the home knows.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use whichroom_presence::setup::{Detail, Setup};
+use whichroom_roaming::EpisodeKind;
+use whichroom_simulator::{Incident, IncidentKind, Plan, World};
+use whichroom_wire::{AgentMessage, Change, EventWhat, Id};
+
+use super::*;
+use crate::clock::Clock;
+use crate::decider::Given;
+use crate::record::line::{self, Header};
+use crate::score::house::setup;
+use crate::state;
+
+/// A recording in a directory of its own, removed at the end.
+struct Recording {
+    directory: PathBuf,
+    /// Completed handshakes by station.
+    handshakes: BTreeMap<Mac, u32>,
+    phones: Vec<(String, Vec<Mac>)>,
+}
+
+impl Recording {
+    fn of(hours: u64, change: impl FnOnce(&mut Setup)) -> Recording {
+        Recording::with(hours, Vec::new(), change)
+    }
+
+    fn with(hours: u64, incidents: Vec<Incident>, change: impl FnOnce(&mut Setup)) -> Recording {
+        let directory = std::env::temp_dir().join(format!("whichroom-{}", state::random_hex(8).unwrap()));
+        fs::create_dir(&directory).unwrap();
+        let mut world = World::new(Plan::house().with_incidents(incidents), 1);
+        let mut setup = setup::of(&world);
+        change(&mut setup);
+        let tracked: Vec<Mac> = world.phones().iter().flat_map(|phone| phone.macs()).collect();
+        world.handle_tracked(&tracked);
+        let site: Id = "home".parse().unwrap();
+        let clock = Clock::start_at("2026-11-22T06:00:00Z".parse().unwrap(), 1);
+        let header = Header::new(&site, &setup, &Default::default(), &clock);
+        let mut text = line::write_header(&header);
+        text.push(b'\n');
+        let mut handshakes: BTreeMap<Mac, u32> = BTreeMap::new();
+        for output in world.advance_to(hours * 3_600_000) {
+            if let AgentMessage::Events(events) = &output.message {
+                for event in &events.events {
+                    if let EventWhat::Station { mac, change: Change::Authorized { .. }, .. } = &event.what {
+                        *handshakes.entry(*mac).or_default() += 1;
+                    }
+                }
+            }
+            let (topic, payload) = (output.topic().to_string(), output.payload(output.at_ms));
+            let given = Given::Message { topic: topic.into(), payload: &payload, retained: false };
+            let now = Moment::from_ms(i64::try_from(output.at_ms).unwrap());
+            text.extend(line::write(&given, now));
+            text.push(b'\n');
+        }
+        fs::write(directory.join("home.jsonl"), text).unwrap();
+        let phones = world.phones().iter().map(|phone| (phone.name.clone(), phone.macs())).collect();
+        Recording { directory, handshakes, phones }
+    }
+
+    fn report(&self, since: Option<&str>, device: Option<&str>) -> Result<(Report, TimeZone), Failure> {
+        let (since, device) = (since.map(str::to_owned), device.map(str::to_owned));
+        of_recording(&self.directory.join("home.jsonl"), &Options { since, device, ..Options::default() })
+    }
+}
+
+impl Drop for Recording {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+#[test]
+fn a_report_counts_the_associations_that_there_were() {
+    let recording = Recording::of(24, |_| {});
+    let (report, zone) = recording.report(None, None).unwrap();
+    for (name, macs) in &recording.phones {
+        let client = report.clients.iter().find(|client| client.device.name == *name).unwrap();
+        let handshakes = macs.iter().filter_map(|mac| recording.handshakes.get(mac)).sum();
+        assert_eq!((client.associations, client.device.mac), (handshakes, macs[0]), "{name}");
+        assert!(client.roams > 0 && client.connected_ms > 3_600_000, "{client:?}");
+    }
+    // A family that walks through its house all day is well.
+    assert_eq!(report.episodes, []);
+    let text = report.text(&|at| written(at, &zone));
+    assert!(text.contains("No client changed its association too often."), "{text}");
+}
+
+/// Ten minutes of bouncing in a day of walking are found, and nothing else is.
+#[test]
+fn a_bouncing_phone_is_the_one_that_is_found() {
+    let id = |text: &str| text.parse::<Id>().unwrap();
+    let (phone, a, b) = (id("ben-s-phone"), id("bedroom"), id("office"));
+    let what = IncidentKind::Bouncing { phone, a, b, for_ms: 600_000 };
+    let recording = Recording::with(4, vec![Incident { at_ms: 3_600_000, what }], |_| {});
+    let (report, _) = recording.report(None, None).unwrap();
+    let [episode] = &report.episodes[..] else { panic!("{:#?}", report.episodes) };
+    assert_eq!((episode.kind, episode.device.name.as_str()), (EpisodeKind::Thrashing, "Ben's phone"));
+    assert_eq!((episode.pairs[0].a.as_str(), episode.pairs[0].b.as_str()), ("bedroom", "office"));
+    // 1 to 3 s each.
+    assert!((190..=610).contains(&episode.pairs[0].changes), "{episode:#?}");
+    assert!(episode.end.since(episode.begin) < 660_000);
+}
+
+#[test]
+fn of_people_nobody_is_to_know_anything_of_nothing_is_said() {
+    let recording = Recording::of(6, |setup| setup.people[0].detail = Detail::HomeOnly);
+    let (report, _) = recording.report(None, None).unwrap();
+    let text = serde_json::to_string(&report).unwrap();
+    let (name, macs) = &recording.phones[0];
+    assert!(!macs.iter().any(|mac| text.contains(&mac.to_string())) && !text.contains(name.as_str()));
+    assert!(text.contains(&recording.phones[1].0));
+}
+
+#[test]
+fn a_device_and_a_time_can_be_picked() {
+    let recording = Recording::of(6, |_| {});
+    let (whole, _) = recording.report(None, None).unwrap();
+    let (name, macs) = recording.phones[0].clone();
+    let mac = macs[0];
+    for picked in [name.to_uppercase(), mac.to_string()] {
+        let (report, _) = recording.report(None, Some(&picked)).unwrap();
+        assert_eq!(report.clients.iter().map(|client| client.device.mac).collect::<Vec<_>>(), [mac]);
+        assert_eq!(report.fast, report.clients[0].fast);
+        assert_eq!(report.advice, whole.advice, "what helps one must not hurt another");
+    }
+    let (hour, _) = recording.report(Some("1h"), None).unwrap();
+    assert_eq!((hour.range.to, hour.range.length_ms()), (whole.range.to, 3_600_000));
+    for (since, device, why) in [(Some("soon"), None, "soon"), (None, Some("nobody"), "known are ")] {
+        let failure = recording.report(since, device).unwrap_err();
+        assert!(failure.code == 2 && failure.text.contains(why), "{}", failure.text);
+    }
+}
