@@ -92,6 +92,15 @@ impl AccessPoint {
         fs::read_to_string(self.root.join(name)).unwrap_or_default()
     }
 
+    /// Real downloads, by busybox's wget, and its shell for `sh`.
+    fn downloads_really(&self) {
+        for (name, applet) in [("wget", "wget"), ("sh", "ash")] {
+            let path = self.root.join("bin").join(name);
+            fs::write(&path, format!("#!/bin/busybox ash\nexec busybox {applet} \"$@\"\n")).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+
     /// What was called since the last run, each with its arguments.
     fn calls(&self) -> String {
         self.read("calls.log")
@@ -315,6 +324,9 @@ fn an_access_point_that_cannot_be_served_is_told_why() {
 #[cfg(feature = "tls")]
 mod tls {
     use whichroom_tests::certificates::Certificates;
+    use whichroom_tests::house::House;
+    use whichroom_tests::mosquitto::{Settings, free_port};
+    use whichroom_tests::ubusd::Options;
 
     use super::*;
 
@@ -338,6 +350,36 @@ mod tls {
             assert!(command.contains("--broker=mqtts://192.168.1.2"), "{command}");
             assert!(command.contains("/etc/whichroom/broker-ca.pem"), "{command}");
         }
+    }
+
+    /// From the page's line to a table at the broker, everything in TLS, with the authority that the aggregator knows.
+    #[test]
+    fn the_line_that_the_page_shows_lets_an_agent_connect_in_tls() {
+        let (certificates, port) = (Certificates::new(), free_port());
+        let lines = certificates.listener(port);
+        let mut house = House::with(&Settings { lines, ..Settings::default() });
+        house.add_bus("kitchen", Options::default());
+        let ap = AccessPoint::new("opkg");
+        ap.write_feed("served");
+        let ca = certificates.file("ca.pem").display().to_string();
+        let mqtt = format!("[mqtt]\nurl = \"mqtts://127.0.0.1:{port}\"\nca = \"{ca}\"\n");
+        let mut served = Served::with_broker(&ap.root, &mqtt);
+        let line = served.line();
+        assert!(line.contains(&format!("--ca http://{}/feed/broker-ca.pem", served.feed)), "{line}");
+        ap.downloads_really();
+        ran(ap.command(&["-c", &line]), "").succeeded();
+        assert!(ap.calls().contains("opkg install whichroom-agent-tls\n"), "{}", ap.calls());
+
+        let started = ap.started_with();
+        let mut arguments: Vec<String> = started.split('\t').skip(3).map(str::to_owned).collect();
+        arguments.push(format!("--ubus={}", house.directory.join("kitchen.sock").display()));
+        // The line names this machine as access points reach it; the test's Mosquitto is on loopback.
+        arguments.push(format!("--broker=mqtts://127.0.0.1:{port}"));
+        let log = house.directory.join("agent.log");
+        let agent = Process::start(&product("whichroom-agent"), &arguments, &log);
+        house.ap("kitchen").agent = Some(agent);
+        house.wait_agent("kitchen");
+        assert!(served.process.terminate().success(), "{}", served.process.log());
     }
 
     #[test]
@@ -383,16 +425,34 @@ struct Served {
 
 impl Served {
     fn start(directory: &Directory) -> Served {
-        let config = "[mqtt]\nlisten = \"127.0.0.1:0\"\n[[mqtt.user]]\nname = \"ap-kitchen\"\npassword = \"x\"\nap = \"kitchen\"\n\
-             [web]\nlisten = \"127.0.0.1:0\"\n[feed]\nfolder = \"served\"\nlisten = \"127.0.0.1:0\"\n\
-             [[ap]]\nid = \"kitchen\"\nexit = true\n";
-        let config = directory.write("whichroom.toml", config).display().to_string();
+        let own = "[mqtt]\nlisten = \"127.0.0.1:0\"\n[[mqtt.user]]\nname = \"ap-kitchen\"\npassword = \"x\"\nap = \"kitchen\"\n";
+        Served::with_broker(directory, own)
+    }
+
+    fn with_broker(directory: &Directory, mqtt: &str) -> Served {
+        let config = format!(
+            "{mqtt}[web]\nlisten = \"127.0.0.1:0\"\n[feed]\nfolder = \"served\"\nlisten = \"127.0.0.1:0\"\n\
+             [[ap]]\nid = \"kitchen\"\nexit = true\n"
+        );
+        let config = directory.write("whichroom.toml", &config).display().to_string();
         let state = directory.join("state").display().to_string();
         let arguments = ["run", "--config", &config, "--state", &state];
         let mut process = Process::start(&product("whichroom"), &arguments, &directory.join("log"));
         let feed = address_in(&process.wait_log("feed http://"));
         let page = address_in(&process.wait_log("page http://"));
         Served { process, feed, page }
+    }
+
+    /// The line that the page shows for the access point.
+    fn line(&self) -> String {
+        let state = wait("state on the page", || {
+            let (_, state) = ask(&self.page, "GET /api/state");
+            let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
+            state.get("access_points").is_some().then_some(state)
+        });
+        let line = state["access_points"][0]["install"].as_str().unwrap_or_else(|| panic!("{state}"));
+        assert!(state["next_step"].as_str().unwrap().contains(line), "{state}");
+        line.to_owned()
     }
 }
 
@@ -464,21 +524,9 @@ fn the_line_that_the_page_shows_installs_from_the_running_aggregator() {
     let ap = AccessPoint::new("opkg");
     ap.write_feed("served");
     let mut served = Served::start(&ap.root);
-    let state = wait("state on the page", || {
-        let (_, state) = ask(&served.page, "GET /api/state");
-        let state: serde_json::Value = serde_json::from_slice(&state).unwrap();
-        state.get("access_points").is_some().then_some(state)
-    });
-    let line = state["access_points"][0]["install"].as_str().unwrap_or_else(|| panic!("{state}")).to_owned();
-    assert!(state["next_step"].as_str().unwrap().contains(&line), "{state}");
+    let line = served.line();
     assert!(line.contains("--name kitchen --user ap-kitchen"), "{line}");
-
-    // Real downloads, by busybox's wget, and its shell for `sh`.
-    for (name, applet) in [("wget", "wget"), ("sh", "ash")] {
-        let path = ap.root.join("bin").join(name);
-        fs::write(&path, format!("#!/bin/busybox ash\nexec busybox {applet} \"$@\"\n")).unwrap();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    ap.downloads_really();
     let mut command = ap.command(&["-c", &line]);
     command.env("WHICHROOM_PASSWORD", "x");
     ran(command, "").succeeded();
