@@ -26,6 +26,7 @@ use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
+use crate::web::metrics::{Counted, metrics};
 use crate::web::{self, Ask, Desk, PageContext, Past, WebServer, page_json};
 
 /// The page's port unless the configuration names one.
@@ -295,6 +296,7 @@ struct Worker {
     saved: Saved,
     page: watch::Sender<Arc<str>>,
     site: watch::Sender<Arc<Site>>,
+    counted: Counted,
     context: PageContext,
     observer: Option<Observer>,
     web: WebServer,
@@ -352,6 +354,7 @@ impl Worker {
             saved,
             page: pages.page,
             site: pages.site,
+            counted: Counted::default(),
             context: options.context,
             observer: options.observer,
             web,
@@ -417,6 +420,11 @@ impl Worker {
             }
             Input::History(health) => self.handle_health(health),
             Input::Context(context) => self.context = *context,
+            Input::Page(Ask::Metrics(reply)) => {
+                // Who asked may have gone.
+                let _ = reply.send(metrics(&self.hub.view(now), &self.counted));
+                return false;
+            }
             Input::Page(Ask::Look) => self.page_wanted = true,
             Input::Page(Ask::Command(command, reply)) => {
                 // Who asked may have gone.
@@ -488,6 +496,9 @@ impl Worker {
                 Some(observer) => observer(&effect, &self.clock),
                 None => log_effect(&effect),
             }
+            if let Effect::Roamed(roamed) = &effect {
+                *self.counted.roams.entry(roamed.device.clone()).or_default() += 1;
+            }
             if let Some(keeping) = &mut self.keeping {
                 keeping.handle_effect(&effect);
             }
@@ -506,6 +517,7 @@ impl Worker {
     }
 
     fn handle_health(&mut self, health: Health) {
+        self.counted.history_is_written = Some(health == Health::Writing);
         match health {
             Health::Writing => log::info!("history: writing"),
             Health::Failing { why, lost } => {

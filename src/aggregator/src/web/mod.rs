@@ -10,6 +10,7 @@ mod commands;
 pub mod feed;
 mod history;
 mod hosts;
+pub mod metrics;
 mod outdated;
 pub mod packages;
 mod page;
@@ -109,6 +110,8 @@ pub struct StartError {
 pub enum Ask {
     /// Somebody looks: the state that is handed over is to be the present one.
     Look,
+    /// The present, for Prometheus.
+    Metrics(oneshot::Sender<String>),
     /// To be carried out and answered.
     Command(Command, oneshot::Sender<Outcome>),
 }
@@ -297,6 +300,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/device", get(history::device))
         .route("/api/radios", get(history::radios))
         .route("/api/{command}", post(commands::command))
+        .route("/metrics", get(scrape))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })
         .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
@@ -340,6 +344,17 @@ async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
 async fn state(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let state = present(&shared.desk).await.borrow().to_string();
     ([(header::CONTENT_TYPE, "application/json")], state)
+}
+
+async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
+    let (reply, replied) = oneshot::channel();
+    (shared.desk.ask)(Ask::Metrics(reply));
+    match timeout(LOOK_WAIT, replied).await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Ok(Err(_)) | Err(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "The aggregator is busy or stopping.\n").into_response()
+        }
+    }
 }
 
 /// The state as it is now. While nobody looks it is not kept up to date, so this asks for it.
