@@ -110,8 +110,12 @@ struct Entry {
     epoch_s: u64,
 }
 
+/// What the reader says of a damaged archive repeats bytes of it.
+fn damaged(error: std::io::Error) -> Problem {
+    Problem::new(format!("damaged tar: {}", error.to_string().replace(char::is_control, " ")))
+}
+
 fn for_each(bytes: &[u8], mut each: impl FnMut(&str, Entry) -> Result<(), Problem>) -> Result<(), Problem> {
-    let damaged = |error: std::io::Error| Problem::new(format!("damaged tar: {error}"));
     let mut archive = Archive::new(bytes);
     for (count, entry) in archive.entries().map_err(damaged)?.enumerate() {
         if count > ENTRIES_MAX {
@@ -131,7 +135,6 @@ fn for_each(bytes: &[u8], mut each: impl FnMut(&str, Entry) -> Result<(), Proble
 }
 
 fn read_entry(mut entry: tar::Entry<'_, &[u8]>) -> Result<Entry, Problem> {
-    let damaged = |error: std::io::Error| Problem::new(format!("damaged tar: {error}"));
     let mode = entry.header().mode().map_err(damaged)? & 0o7777;
     let entry_type = entry.header().entry_type();
     let kind = if entry_type.is_dir() {

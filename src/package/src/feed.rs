@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use crate::adb::container::Wrapping;
 use crate::apk_index::{self, IndexEntry};
 use crate::control::{CONTROL_MAX, Control};
-use crate::{Hex, Problem, apk_sign, compress, ipk, usign};
+use crate::{Hex, Problem, apk_sign, archive, compress, ipk, usign};
 
 /// File of the public key for opkg, at the top of the feed.
 pub const OPKG_KEY: &str = "whichroom-feed.pub";
@@ -83,6 +83,11 @@ pub struct OpkgEntry {
     pub sha256: String,
 }
 
+/// The text of `Packages.gz`.
+pub fn unpack_opkg_index(bytes: &[u8]) -> Result<String, Problem> {
+    String::from_utf8(archive::gunzip(bytes)?).map_err(|_| Problem::new("the index is no UTF-8"))
+}
+
 /// Reads `Packages`. Names that leave the feed's folder are refused.
 pub fn read_opkg_index(text: &str) -> Result<Vec<OpkgEntry>, Problem> {
     if text.len() > INDEX_MAX {
@@ -154,7 +159,7 @@ pub fn apk_lines(url: &str, package: &str) -> String {
 mod tests {
     use super::*;
     use crate::openwrt::tests::package;
-    use crate::{apk, apk_sign, archive, usign};
+    use crate::{apk, apk_sign, usign};
 
     #[test]
     fn an_index_of_opkg_lists_and_signs_its_packages() {
@@ -168,7 +173,7 @@ mod tests {
         assert_eq!(check_opkg_file(&listed[0], &file), Ok(()));
         assert!(check_opkg_file(&listed[0], &file[1..]).is_err());
         assert_eq!(listed[0].control.get("Maintainer"), None);
-        assert_eq!(archive::gunzip(&index.compressed).unwrap(), index.packages.as_bytes());
+        assert_eq!(unpack_opkg_index(&index.compressed).unwrap(), index.packages);
         assert_eq!(key.public().verify(index.packages.as_bytes(), &index.signature), Ok(()));
         let lines: Vec<&str> = index.packages.lines().rev().take(2).collect();
         assert_eq!(lines, ["", "Description: A test"], "Description stays the last field");

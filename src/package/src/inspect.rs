@@ -47,6 +47,10 @@ fn of_apk(file: &[u8]) -> Result<String, Problem> {
         ("maintainer", info.maintainer.clone()),
         ("url", info.url.clone()),
         ("installed-size", info.installed_size.to_string()),
+        (
+            "provider-priority",
+            if info.provider_priority > 0 { info.provider_priority.to_string() } else { String::new() },
+        ),
         ("depends", dependencies(&info.depends)),
         ("provides", dependencies(&info.provides)),
         ("tags", info.tags.join(" ")),

@@ -70,7 +70,8 @@ pub const TARGETS: [Target; 5] = [
             "arm_cortex-a15_neon-vfpv4",
         ],
         machine: Machine { id: 40, big_endian: false, wide: false },
-        emulator: Emulator { program: "qemu-arm", cpu: "cortex-a9" },
+        // Those of the Marvell Armada and the Tegra 2 have no NEON.
+        emulator: Emulator { program: "qemu-arm", cpu: "cortex-a9,neon=off" },
         // The short instructions, which every processor of this version has: a quarter smaller.
         flags: &["-Ctarget-feature=+thumb-mode"],
         size_max: 400_000,

@@ -104,6 +104,8 @@ fn a_feed_is_built_inspected_and_measured() {
 
     let index = ["inspect", "--key", &path("whichroom-feed.pub"), &path("ipk/mips_24kc/Packages")];
     assert!(stdout(&whichroom_package(&index)).contains("signed by\t"));
+    let index = ["inspect", "--key", &path("whichroom-feed.pub"), &path("ipk/mips_24kc/Packages.gz")];
+    assert!(stdout(&whichroom_package(&index)).contains("signed by\t"), "what it unpacks to is signed");
     let index = ["inspect", "--key", &path("whichroom-feed.pem"), &path("apk/mips_24kc/packages.adb")];
     assert!(stdout(&whichroom_package(&index)).contains("signed by\t"));
 

@@ -13,8 +13,8 @@ whichroom-package inspect: lists and checks packages and indexes. Exit code 1 sa
 
   whichroom-package inspect [--key FILE] FILE...
 
-  FILE        an .ipk, an .apk, or the index of a feed (Packages, packages.adb), whose packages beside it are
-              checked, too
+  FILE        an .ipk, an .apk, or the index of a feed (Packages, Packages.gz, packages.adb), whose packages beside
+              it are checked, too
   --key FILE  the public key that has to have signed an index
 ";
 
@@ -56,6 +56,9 @@ fn inspect_file(path: &Path, key: Option<&str>) -> Result<String, Failure> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let text = match name {
         "Packages" => opkg_index(&bytes, folder, key),
+        "Packages.gz" => feed::unpack_opkg_index(&bytes)
+            .map_err(Failure::from)
+            .and_then(|packages| opkg_index(packages.as_bytes(), folder, key)),
         "packages.adb" => apk_index(&bytes, folder, key),
         _ => inspect::package(&bytes).map_err(Failure::from),
     };
