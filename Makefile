@@ -5,6 +5,8 @@ CARGO ?= cargo
 # The agent for routers is built with TLS and without: everything is tested with it, and the agent without it, too.
 WITH_TLS = --features whichroom-agent/tls,whichroom-tests/tls
 WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
+# Tests of what `packages` and `release` made.
+OF_PACKAGES = -p whichroom-tests --features release,routers
 
 .PHONY: test lint advisories deps binaries packages release sizes test-routers bench-path bench-ingest bench-replay \
 	footprint agent-cost minimum-rust
@@ -38,7 +40,7 @@ packages: deps
 # The server as one file, with the feed of `packages` inside; and what it serves, compared with the feed.
 release: packages
 	WHICHROOM_FEED=target/packages/feed $(CARGO) build --release --locked -p whichroom
-	$(CARGO) nextest run -p whichroom-tests --features release --test release --locked
+	$(CARGO) nextest run $(OF_PACKAGES) --test release --locked
 	@wc -c "$${CARGO_TARGET_DIR:-target}/release/whichroom"
 
 # Bytes of everything that `packages` made: one line a file.
@@ -47,7 +49,7 @@ sizes:
 
 # Runs the programs that `packages` made, under qemu where they are of another processor.
 test-routers: deps
-	$(CARGO) nextest run -p whichroom-tests --features routers --test routers --locked --no-fail-fast
+	$(CARGO) nextest run $(OF_PACKAGES) --test routers --locked --no-fail-fast
 
 # Benchmarks print a table and, as their last line, one JSON object.
 bench-path: deps

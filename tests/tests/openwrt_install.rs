@@ -309,6 +309,13 @@ fn an_access_point_that_cannot_be_served_is_told_why() {
     assert!(!ap.calls().contains("batch"), "{}", ap.calls());
     let (ran, _) = spoilt("opkg", &|ap| ap.write("flash-is-full", ""));
     ran.failed(1, "uci did not take option 'broker'");
+    // All public authorities together are no load for a small flash.
+    let ap = AccessPoint::new("apk");
+    ap.write(&format!("web/{FEED}/broker-ca.pem"), &"x".repeat(40_000));
+    let ca = format!("http://{FEED}/broker-ca.pem");
+    let ran = ap.paste(&["--broker", "mqtts://192.168.1.2", "--ca", &ca], None);
+    ran.failed(1, "install ca-bundle");
+    assert!(!ap.calls().contains("apk add"), "{}", ap.calls());
     // An agent that refuses its configuration is not said to run.
     let (ran, _) = spoilt("opkg", &|ap| {
         ap.write("etc/config/whichroom", "config agent 'agent'\n\toption interval '999'\n");

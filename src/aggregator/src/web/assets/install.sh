@@ -24,6 +24,8 @@ HELP="WhichRoom's agent for this access point.
   --feed URL                   another feed (default: $FEED)
 "
 
+# A certificate has 1 or 2 kB; all public authorities together, 200 kB, are no load for a small flash.
+CA_MAX=32768
 ROOT="${IPKG_INSTROOT:-}"
 SECRET="${WHICHROOM_PASSWORD:-}"
 # What is started from here must not inherit it.
@@ -190,7 +192,10 @@ fetch_feed() {
 		fail "$FEED/$KEY cannot be had: is whichroom running there, with [feed] in whichroom.toml, and the port open?"
 	fetch "$FEED/$INDEX" "$TEMPORARY/index" ||
 		fail "the feed has nothing for $ARCHITECTURE: on the server run whichroom-package build --target $ARCHITECTURE"
-	case "$CA" in http*) fetch "$CA" "$TEMPORARY/ca" || fail "$CA cannot be had" ;; esac
+	case "$CA" in http*) ;; *) return 0 ;; esac
+	fetch "$CA" "$TEMPORARY/ca" || fail "$CA cannot be had"
+	[ "$(wc -c <"$TEMPORARY/ca")" -le "$CA_MAX" ] ||
+		fail "$CA is too large to keep here: install ca-bundle, and give --ca /etc/ssl/certs/ca-certificates.crt"
 }
 
 add_opkg_feed() {
