@@ -84,6 +84,28 @@ fn who_roams_is_asked_through_the_new_access_point() {
 }
 
 #[test]
+fn who_begins_to_associate_elsewhere_is_not_asked_through_the_old_access_point() {
+    let mut house = capable();
+    let received = |house: &mut House| {
+        let station = &mut house.phone("kitchen", ANN).station;
+        station.rx_packets = station.rx_packets.map(|packets| packets + 5);
+        let (signal_dbm, rx_packets) = (station.signal_dbm, station.rx_packets);
+        let change = Change::Signal { signal_dbm, inactive_ms: Some(100), rx_packets, rx_bytes: None };
+        house.send_event("kitchen", ANN, bss("kitchen", 1), change, 0);
+    };
+    received(&mut house);
+    house.calibrate("ann", "kitchen");
+    assert_eq!(house.take_asked().len(), 1);
+    house.pass(18);
+    received(&mut house);
+    house.pass(3);
+    house.send_event("bedroom", ANN, bss("bedroom", 1), Change::Assoc { signal_dbm: Some(-60) }, 0);
+    assert_eq!(house.take_asked(), []);
+    received(&mut house);
+    assert_eq!(house.take_asked().len(), 1, "it stayed after all");
+}
+
+#[test]
 fn who_cannot_report_is_never_asked() {
     for rrm in [None, Some(0), Some(0x03)] {
         let mut house = House::lived_in();
