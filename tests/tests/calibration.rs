@@ -75,7 +75,9 @@ fn it_is_said_over_mqtt_asked_of_the_phone_and_kept_over_a_restart() {
     wait_awake(&house, "hall", ANNA, "sample", || house.observer.last(&answered).is_some());
     assert_eq!(
         house.observer.last(&answered),
-        Some(json!({"schema": 1, "device": "anna-phone", "room": "kitchen", "sample": 1, "error": null}))
+        Some(
+            json!({"schema": 1, "device": "anna-phone", "room": "kitchen", "sample": 1, "alike": [], "error": null})
+        )
     );
 
     let since = house.observer.since(mark);

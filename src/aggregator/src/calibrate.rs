@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use lexopt::prelude::*;
 use serde::{Deserialize, Serialize};
-use whichroom_presence::calibration::{Sample, SampleReading};
+use whichroom_presence::calibration::{Alike, Sample, SampleReading};
 use whichroom_presence::output::{self, CalibrationView};
 use whichroom_presence::{Engine, Moment};
 use whichroom_wire::Id;
@@ -40,6 +40,8 @@ pub struct Calibrations {
     pub next_id: u32,
     /// What is kept, oldest first.
     pub samples: Vec<Sample>,
+    /// Rooms that the samples cannot tell apart.
+    pub alike: Vec<Alike>,
 }
 
 /// Answer to `calibrate`, and how far it is later.
@@ -95,6 +97,7 @@ impl Calibrations {
             calibrations: calibrations.collect(),
             next_id: engine.samples().next_id(),
             samples: engine.samples().list().to_vec(),
+            alike: engine.alike(),
         }
     }
 }
@@ -177,7 +180,9 @@ fn tell(asked: &Asked, who: Id, room: Id) -> Result<(), Failure> {
             Some(Stage::Listening { .. }) => {}
             Some(Stage::Done { sample }) => {
                 let kept = now.samples.iter().find(|kept| kept.id == *sample);
-                return crate::print(&kept.map_or_else(String::new, |kept| format!("{}\n", line(kept))));
+                let kept = kept.map_or_else(String::new, |kept| format!("{}\n", line(kept)));
+                let mine = now.alike.iter().filter(|pair| pair.rooms.contains(&begun.room));
+                return crate::print(&mine.map(confused).fold(kept, |text, pair| text + &pair));
             }
             Some(Stage::Failed { error }) => return Err(Failure::run(error.clone())),
             None => {
@@ -208,7 +213,18 @@ fn listed(all: &Calibrations) -> String {
         text.push_str(&line(sample));
         text.push('\n');
     }
+    text.extend(all.alike.iter().map(confused));
     text
+}
+
+/// What to do about two rooms that sound alike, in a line.
+fn confused(pair: &Alike) -> String {
+    let [one, other] = &pair.rooms;
+    format!(
+        "{one} and {other} cannot be told apart ({} % alike): take more samples in both, move an access point, or \
+         make them one room\n",
+        pair.percent
+    )
 }
 
 /// A sample in one line.
@@ -308,16 +324,19 @@ mod tests {
             reported: vec![reading("kitchen", false)],
         };
         insta::assert_snapshot!(line(&sample), @"sample 3: ada-phone in kitchen, 2026-11-22T08:00:00+01:00: heard by hall -61 dBm (±2, 7×, connected), kitchen -61 dBm (±2, 7×); not by garden; hears kitchen -61 dBm (±2, 7×)");
+        let pair = Alike { rooms: ["kitchen", "pantry"].map(|room| room.parse().unwrap()), percent: 82 };
         let failed = Calibration {
             device: sample.device.clone(),
             room: sample.room.clone(),
             stage: Stage::Failed { error: "nothing was heard".to_owned() },
         };
-        let all = Calibrations { calibrations: vec![failed], next_id: 4, samples: Vec::new() };
+        let all =
+            Calibrations { calibrations: vec![failed], next_id: 4, samples: Vec::new(), alike: vec![pair] };
         insta::assert_snapshot!(listed(&all), @r"
         ada-phone in kitchen: failed: nothing was heard
         no samples yet: whichroom calibrate PERSON ROOM, while standing in it with the phone awake
+        kitchen and pantry cannot be told apart (82 % alike): take more samples in both, move an access point, or make them one room
         ");
-        insta::assert_snapshot!(serde_json::to_string(&all).unwrap(), @r#"{"calibrations":[{"device":"ada-phone","room":"kitchen","stage":"failed","error":"nothing was heard"}],"next_id":4,"samples":[]}"#);
+        insta::assert_snapshot!(serde_json::to_string(&all).unwrap(), @r#"{"calibrations":[{"device":"ada-phone","room":"kitchen","stage":"failed","error":"nothing was heard"}],"next_id":4,"samples":[],"alike":[{"rooms":["kitchen","pantry"],"percent":82}]}"#);
     }
 }

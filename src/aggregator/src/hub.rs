@@ -457,7 +457,10 @@ impl Hub {
             effects.extend(self.drain());
         }
         for effect in effects {
-            let message = topics::publish(&effect, clock, &self.root);
+            // Only a calibration's answer names them.
+            let is_sample = matches!(effect, Effect::Calibrated(_));
+            let alike = if is_sample { self.decider.engine().alike() } else { Vec::new() };
+            let message = topics::publish(&effect, clock, &self.root, &alike);
             self.dirty |= message.is_some();
             if self.phase == Phase::Active {
                 self.enqueue(message);

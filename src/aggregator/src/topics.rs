@@ -2,7 +2,7 @@
 //! main loop calls it for every effect. The wording of rooms lives here, and Home Assistant's options follow it.
 
 use whichroom_mqtt::Publish;
-use whichroom_presence::calibration::{NotCalibrated, Sample};
+use whichroom_presence::calibration::{Alike, NotCalibrated, Sample};
 use whichroom_presence::output::{
     DeviceView, Effect, Home, HouseView, Moved, PersonView, Reason, Roamed, RoomView,
 };
@@ -14,8 +14,9 @@ use crate::clock::Clock;
 /// Home Assistant's zone of the house; a tracker that is home says it is in it.
 const ZONE_HOME: &str = "zone.home";
 
-/// The message an effect asks for; `None` for what only the log and the page show.
-pub fn publish(effect: &Effect, clock: &Clock, root: &Root) -> Option<Publish> {
+/// The message an effect asks for; `None` for what only the log and the page show. `alike` are the rooms that samples
+/// cannot tell apart.
+pub fn publish(effect: &Effect, clock: &Clock, root: &Root, alike: &[Alike]) -> Option<Publish> {
     match effect {
         Effect::Person(view) => Some(retained(root, &Topic::Person(view.id.clone()), &person(view, clock))),
         Effect::Room(view) => Some(retained(root, &Topic::Room(view.id.clone()), &room(view))),
@@ -27,7 +28,7 @@ pub fn publish(effect: &Effect, clock: &Clock, root: &Root) -> Option<Publish> {
         Effect::Roamed(roamed) => {
             Some(event(root, &Topic::DeviceRoamed(roamed.device.clone()), &self::roamed(roamed)))
         }
-        Effect::Calibrated(sample) => Some(event(root, &Topic::Calibrated, &calibrated(sample))),
+        Effect::Calibrated(sample) => Some(event(root, &Topic::Calibrated, &calibrated(sample, alike))),
         Effect::NotCalibrated(refused) => Some(event(root, &Topic::Calibrated, &not_calibrated(refused))),
         Effect::Ask { ap, request } => Some(event(root, &Topic::ApRequest(ap.clone()), request)),
         Effect::Problem(_) | Effect::ProblemOver(_) | Effect::NewRoom(_) | Effect::Forgotten(_) => None,
@@ -125,20 +126,32 @@ fn roamed(roamed: &Roamed) -> wire::Roamed {
     }
 }
 
-fn calibrated(sample: &Sample) -> wire::Calibrated {
+fn calibrated(sample: &Sample, alike: &[Alike]) -> wire::Calibrated {
+    let other = |pair: &Alike| match &pair.rooms {
+        [one, other] if *one == sample.room => Some(other.clone()),
+        [one, other] if *other == sample.room => Some(one.clone()),
+        [_, _] => None,
+    };
     wire::Calibrated {
         schema: SCHEMA,
         device: Some(sample.device.clone()),
         room: Some(sample.room.clone()),
         sample: Some(sample.id),
+        alike: alike.iter().filter_map(other).collect(),
         error: None,
     }
 }
 
 /// The answer to a calibration that does not read.
 pub fn unread_calibration(error: String, root: &Root) -> Publish {
-    let answer =
-        wire::Calibrated { schema: SCHEMA, device: None, room: None, sample: None, error: Some(error) };
+    let answer = wire::Calibrated {
+        schema: SCHEMA,
+        device: None,
+        room: None,
+        sample: None,
+        alike: Vec::new(),
+        error: Some(error),
+    };
     event(root, &Topic::Calibrated, &answer)
 }
 
@@ -148,6 +161,7 @@ fn not_calibrated(refused: &NotCalibrated) -> wire::Calibrated {
         device: Some(refused.device.clone()),
         room: Some(refused.room.clone()),
         sample: None,
+        alike: Vec::new(),
         error: Some(refused.error.to_string()),
     }
 }
@@ -180,7 +194,7 @@ mod tests {
     fn shown(effect: &Effect) -> String {
         let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap(), 1);
         let root = Root::new(&"home".parse().unwrap());
-        let publish = publish(effect, &clock, &root).unwrap();
+        let publish = publish(effect, &clock, &root, &[]).unwrap();
         let payload = String::from_utf8(publish.payload).unwrap();
         let payload = payload.replace(&clock.rfc3339(SINCE), "<since>");
         let payload = payload.replace(&clock.rfc3339(Moment::from_ms(90_000)), "<stale>");
@@ -356,7 +370,7 @@ mod tests {
         let clock = Clock::start();
         let root = Root::new(&"home".parse().unwrap());
         let problem = Problem { ap: None, text: "x".into() };
-        assert!(publish(&Effect::Problem(problem.clone()), &clock, &root).is_none());
-        assert!(publish(&Effect::ProblemOver(problem), &clock, &root).is_none());
+        assert!(publish(&Effect::Problem(problem.clone()), &clock, &root, &[]).is_none());
+        assert!(publish(&Effect::ProblemOver(problem), &clock, &root, &[]).is_none());
     }
 }

@@ -17,6 +17,9 @@ pub const SAMPLES_MAX: usize = 200;
 /// Samples kept of one device in one room.
 pub const SAMPLES_PER_ROOM_MAX: usize = 20;
 
+/// Two rooms are alike from here on: they would be taken for each other up to once in four times. In percent.
+const ALIKE_PERCENT: u8 = 50;
+
 /// Ids that are named in an error.
 const NAMED_MAX: usize = 40;
 
@@ -55,6 +58,15 @@ pub struct SampleReading {
     pub mean_dbm: i8,
     /// Their standard deviation, rounded up.
     pub deviation_db: u8,
+}
+
+/// Two rooms that the samples cannot tell apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alike {
+    /// The rooms.
+    pub rooms: [Id; 2],
+    /// How much of what is heard in them is the same.
+    pub percent: u8,
 }
 
 /// All samples of a site, within [`SAMPLES_MAX`] and [`SAMPLES_PER_ROOM_MAX`].
@@ -236,6 +248,13 @@ impl Engine {
     /// The samples of calibrations, oldest first.
     pub fn samples(&self) -> &Samples {
         &self.samples
+    }
+
+    /// Pairs of rooms that the samples cannot tell apart, the most alike first.
+    pub fn alike(&self) -> Vec<Alike> {
+        let pairs = self.model.confusions().into_iter();
+        let alike = pairs.filter(|(.., percent)| *percent >= ALIKE_PERCENT);
+        alike.map(|(one, other, percent)| Alike { rooms: [one, other], percent }).collect()
     }
 
     /// Counts the changes of the samples: what was saved at another count is outdated.

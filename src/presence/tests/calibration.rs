@@ -351,3 +351,78 @@ impl House {
         }
     }
 }
+
+/// Ann's phone as it sounds in a room for so long: on the kitchen's access point, overheard by the bedroom's.
+fn sounds(house: &mut House, kitchen_dbm: i8, bedroom_dbm: i8, seconds: u64) {
+    for second in 0..seconds {
+        if second % 5 == 0 {
+            let wave = [0, 2, -2][usize::try_from(second / 5 % 3).unwrap()];
+            house.signal("kitchen", ANN, kitchen_dbm + wave);
+            house.send_table("kitchen");
+            house.overheard("bedroom", ANN, bedroom_dbm - wave);
+        }
+        house.pass(1);
+    }
+}
+
+fn calibrate_in(house: &mut House, room: &str, kitchen_dbm: i8, bedroom_dbm: i8) {
+    for _ in 0..3 {
+        sounds(house, kitchen_dbm, bedroom_dbm, 11);
+        house.calibrate("ann", room).unwrap();
+        sounds(house, kitchen_dbm, bedroom_dbm, 31);
+    }
+}
+
+#[test]
+fn a_calibrated_room_without_an_access_point_is_found_again() {
+    let mut house = with_office();
+    calibrate_in(&mut house, "kitchen", -48, -84);
+    calibrate_in(&mut house, "office", -68, -62);
+    calibrate_in(&mut house, "bedroom", -84, -46);
+    assert_eq!(house.engine.samples().list().len(), 9);
+    sounds(&mut house, -48, -84, 120);
+    assert_eq!(house.room(0).as_deref(), Some("kitchen"));
+    house.forget();
+    sounds(&mut house, -68, -62, 120);
+    assert_eq!(house.room(0).as_deref(), Some("office"), "nobody told it this time");
+    assert_eq!(house.moves().len(), 1);
+    let because: Vec<String> = house.person(0).because.iter().map(ToString::to_string).collect();
+    assert!(!because.iter().any(|because| because.contains("told")), "{because:?}");
+    let kept = house.engine.samples().clone();
+    house.restart(5);
+    let now = house.now();
+    house.engine.handle_samples(kept, now);
+    house.all_on();
+    sounds(&mut house, -48, -84, 120);
+    sounds(&mut house, -68, -62, 120);
+    assert_eq!(house.room(0).as_deref(), Some("office"), "after a restart, too");
+}
+
+#[test]
+fn without_its_samples_a_room_without_an_access_point_is_not_found() {
+    let mut house = with_office();
+    calibrate_in(&mut house, "kitchen", -48, -84);
+    calibrate_in(&mut house, "office", -68, -62);
+    let now = house.now();
+    for id in 4..=6 {
+        assert!(house.engine.forget_sample(id, now));
+    }
+    sounds(&mut house, -48, -84, 120);
+    sounds(&mut house, -68, -62, 120);
+    assert_ne!(house.room(0).as_deref(), Some("office"));
+}
+
+#[test]
+fn rooms_that_sound_alike_are_named() {
+    let mut house = with_office();
+    assert_eq!(house.engine.alike(), []);
+    calibrate_in(&mut house, "kitchen", -50, -80);
+    calibrate_in(&mut house, "bedroom", -84, -46);
+    assert_eq!(house.engine.alike(), []);
+    calibrate_in(&mut house, "office", -51, -79);
+    let alike = house.engine.alike();
+    let mut rooms = alike[0].rooms.clone();
+    rooms.sort_unstable();
+    assert_eq!((alike.len(), rooms), (1, [id("kitchen"), id("office")]));
+    assert!(alike[0].percent >= 50, "{alike:?}");
+}

@@ -239,6 +239,8 @@ pub struct Calibrated {
     pub room: Option<Id>,
     /// The sample that was kept; `None` if there is none.
     pub sample: Option<u32>,
+    /// Rooms that the samples cannot tell from this one.
+    pub alike: Vec<Id>,
     /// Why there is none, and what to do, in words.
     pub error: Option<String>,
 }

@@ -159,11 +159,13 @@ fn calibrations_bytes() {
         device: Some(said.device),
         room: Some(said.room),
         sample: Some(7),
+        alike: vec!["pantry".parse().unwrap()],
         error: None,
     };
-    assert_snapshot!(text(aggregator::encode(&answer)), @r#"{"schema":1,"device":"ada-phone","room":"kitchen","sample":7,"error":null}"#);
-    let refused = Calibrated { sample: None, error: Some("\"x\" is no room".to_owned()), ..answer };
-    assert_snapshot!(text(aggregator::encode(&refused)), @r#"{"schema":1,"device":"ada-phone","room":"kitchen","sample":null,"error":"\"x\" is no room"}"#);
+    assert_snapshot!(text(aggregator::encode(&answer)), @r#"{"schema":1,"device":"ada-phone","room":"kitchen","sample":7,"alike":["pantry"],"error":null}"#);
+    let refused =
+        Calibrated { sample: None, alike: Vec::new(), error: Some("\"x\" is no room".to_owned()), ..answer };
+    assert_snapshot!(text(aggregator::encode(&refused)), @r#"{"schema":1,"device":"ada-phone","room":"kitchen","sample":null,"alike":[],"error":"\"x\" is no room"}"#);
 }
 
 #[test]

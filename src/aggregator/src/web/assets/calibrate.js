@@ -95,11 +95,14 @@ async function forgetSample(id, row) {
   }
 }
 
-function drawSamples({ samples }) {
+function drawSamples({ samples, alike }) {
   const rooms = new Set(samples.map(({ room }) => room)).size;
   $("calibrate-count").textContent = samples.length
     ? `${many(samples.length, "sample", "samples")} of ${many(rooms, "room", "rooms")}.`
     : "No samples yet.";
+  show($("calibrate-alike"), alike, ({ rooms }) => rooms.join(" "), (element, { rooms, percent }) => {
+    element.textContent = `${list(rooms.map(roomName))} cannot be told apart (${percent} % alike): take more samples in both, move an access point, or make them one room.`;
+  });
   $("calibrate-table").hidden = samples.length === 0;
   show($("sample-list"), samples, ({ id }) => String(id), drawSample);
 }
