@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::index::{DeviceNumber, Index};
 use crate::parameters::Parameters;
-use crate::rows::{Hearing, Note, RadioState, Rows};
+use crate::rows::{Hearing, Note, Rows};
 use crate::signal::is_weak;
 use crate::site::Site;
 use crate::time::{MINUTE_MS, Range, Time};
@@ -18,6 +18,9 @@ const SETTLE_MS: u64 = 10 * MINUTE_MS;
 const HOUR_MS: u64 = 60 * MINUTE_MS;
 
 const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Notes that are no further apart are one change: somebody writes one, and the access points show another.
+const TOGETHER_MS: u64 = 30 * MINUTE_MS;
 
 /// A client counts if it was connected for so long on both sides.
 const CONNECTED_LEAST_MS: u64 = HOUR_MS;
@@ -34,7 +37,7 @@ const QUANTILE: f64 = 2.24;
 /// A change, and what came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The change.
+    /// The change; several notes within half an hour are one.
     pub note: Note,
     /// What came of it.
     pub verdict: Verdict,
@@ -107,56 +110,6 @@ impl Rate {
     }
 }
 
-/// Notes for changes of radios that somebody made: power, channel, width, 802.11k, v and r. Changes within a
-/// minute are one note.
-pub fn notes_of_radios(radios: &[RadioState]) -> Vec<Note> {
-    let mut by_bss: BTreeMap<_, Vec<&RadioState>> = BTreeMap::new();
-    radios.iter().for_each(|radio| by_bss.entry(radio.bssid).or_default().push(radio));
-    let mut changes: Vec<(Time, String)> = Vec::new();
-    for states in by_bss.values_mut() {
-        states.sort_by_key(|state| state.at);
-        let enabled: Vec<&RadioState> = states.iter().filter(|state| state.enabled).copied().collect();
-        for pair in enabled.windows(2) {
-            let differences = differences(pair[0], pair[1]);
-            if !differences.is_empty() {
-                let text = format!("{} {}: {}", pair[1].ap, pair[1].ifname, differences.join(", "));
-                changes.push((pair[1].at, text));
-            }
-        }
-    }
-    changes.sort();
-    let mut notes: Vec<Note> = Vec::new();
-    for (at, text) in changes {
-        match notes.last_mut().filter(|note| at.since(note.at) <= MINUTE_MS) {
-            Some(note) => note.text = format!("{}; {text}", note.text),
-            None => notes.push(Note { at, text }),
-        }
-    }
-    notes
-}
-
-fn differences(before: &RadioState, after: &RadioState) -> Vec<String> {
-    let number = |name: &str, before: Option<i64>, after: Option<i64>| match (before, after) {
-        (Some(before), Some(after)) if before != after => Some(format!("{name} {before} to {after}")),
-        _ => None,
-    };
-    let switch = |name: &str, before: Option<bool>, after: Option<bool>| match (before, after) {
-        (Some(false), Some(true)) => Some(format!("{name} on")),
-        (Some(true), Some(false)) => Some(format!("{name} off")),
-        _ => None,
-    };
-    let power = (before.txpower_dbm.map(i64::from), after.txpower_dbm.map(i64::from));
-    let found = [
-        number("power", power.0, power.1),
-        number("channel", before.channel.map(i64::from), after.channel.map(i64::from)),
-        number("width", before.width_mhz.map(i64::from), after.width_mhz.map(i64::from)),
-        switch("802.11r", before.ft, after.ft),
-        switch("802.11k", before.rrm, after.rrm),
-        switch("802.11v", before.btm, after.btm),
-    ];
-    found.into_iter().flatten().collect()
-}
-
 /// Compares before and after each of the notes in `rows`, which reach over `known`. Between two notes, each has the
 /// time up to its neighbour.
 pub(crate) fn compare_all(
@@ -167,22 +120,35 @@ pub(crate) fn compare_all(
 ) -> Vec<Comparison> {
     let mut notes: Vec<&Note> = rows.notes.iter().filter(|note| known.contains(note.at)).collect();
     notes.sort_by_key(|note| note.at);
-    let ends = |position: usize| {
-        let from = position.checked_sub(1).map_or(known.from, |before| notes[before].at.after(SETTLE_MS));
-        let to = notes.get(position + 1).map_or(known.to, |after| after.at.before(SETTLE_MS));
-        Range::new(from, to)
-    };
-    let one = |(position, note): (usize, &&Note)| compare(rows, site, note, ends(position), parameters);
-    notes.iter().enumerate().map(one).collect()
+    let changes: Vec<&[&Note]> = notes.chunk_by(|a, b| b.at.since(a.at) <= TOGETHER_MS).collect();
+    let mut comparisons = Vec::new();
+    for (position, change) in changes.iter().enumerate() {
+        let end_of = |change: &&[&Note]| change.last().map(|note| note.at.after(SETTLE_MS));
+        let begin_of = |change: &&[&Note]| change.first().map(|note| note.at.before(SETTLE_MS));
+        let before = position.checked_sub(1).and_then(|before| end_of(&changes[before]));
+        let after = changes.get(position + 1).and_then(begin_of);
+        let free = Range::new(before.unwrap_or(known.from), after.unwrap_or(known.to));
+        comparisons.extend(compare(rows, site, change, free, parameters));
+    }
+    comparisons
 }
 
-fn compare(rows: Rows<'_>, site: &Site, note: &Note, free: Range, parameters: &Parameters) -> Comparison {
-    let (end, begin) = (note.at.before(SETTLE_MS), note.at.after(SETTLE_MS));
+/// Compares before and after some notes that are one change. `free` of other changes is this range.
+fn compare(
+    rows: Rows<'_>,
+    site: &Site,
+    change: &[&Note],
+    free: Range,
+    parameters: &Parameters,
+) -> Option<Comparison> {
+    let (first, last) = (change.first()?, change.last()?);
+    let texts: Vec<&str> = change.iter().map(|note| note.text.as_str()).collect();
+    let (end, begin) = (first.at.before(SETTLE_MS), last.at.after(SETTLE_MS));
     let available_ms = end.since(free.from).min(free.to.since(begin)).min(parameters.compare_most_ms);
     // Whole days, so that both sides have as many nights.
     let length_ms = if available_ms >= DAY_MS { available_ms / DAY_MS * DAY_MS } else { available_ms };
     let mut comparison = Comparison {
-        note: note.clone(),
+        note: Note { at: first.at, text: texts.join("; ") },
         verdict: Verdict::NotEnoughData,
         because: String::new(),
         before: Range::new(end.before(length_ms), end),
@@ -196,7 +162,7 @@ fn compare(rows: Rows<'_>, site: &Site, note: &Note, free: Range, parameters: &P
             parameters.compare_least_ms / HOUR_MS,
             length_ms as f64 / HOUR_MS as f64,
         );
-        return comparison;
+        return Some(comparison);
     }
     let sides = [comparison.before, comparison.after].map(|range| Side::new(rows, site, range, parameters));
     let both: Vec<&crate::Device> =
@@ -207,7 +173,7 @@ fn compare(rows: Rows<'_>, site: &Site, note: &Note, free: Range, parameters: &P
         .map(|what| measure(what, &both, &sides))
         .collect();
     (comparison.verdict, comparison.because) = judge(&comparison.measures);
-    comparison
+    Some(comparison)
 }
 
 fn judge(measures: &[Measure]) -> (Verdict, String) {

@@ -240,6 +240,21 @@ fn changes_of_radios_are_notes() {
     );
 }
 
+/// Radar, or a driver that chooses for itself, is nobody's change.
+#[test]
+fn a_channel_that_does_not_last_is_no_note() {
+    let on = |hour: i64, freq_mhz| {
+        let mut state = radio(1, freq_mhz, 20);
+        (state.at, state.bssid) = (at(hour * HOUR), bss5(1));
+        state
+    };
+    let hops = [on(0, 5_180), on(30, 5_500), on(31, 5_180), on(40, 5_260), on(41, 5_180)];
+    assert_eq!(notes_of_radios(&hops), []);
+    let moved = [on(0, 5_180), on(30, 5_500), on(31, 5_745)];
+    let texts: Vec<_> = notes_of_radios(&moved).into_iter().map(|note| (note.at, note.text)).collect();
+    assert_eq!(texts, [(at(31 * HOUR), "ap1 phy1-ap0: channel 36 to 149".to_owned())]);
+}
+
 /// Several phones bounce in bursts, at no higher rate after the note than before: at most one verdict in ten is wrong.
 #[test]
 fn chance_is_rarely_taken_for_a_change() {

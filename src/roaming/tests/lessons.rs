@@ -219,6 +219,15 @@ fn no_before_after() {
     let changes = &same.measures[0];
     assert!(changes.ratio_low < 1.0 && 1.0 < changes.ratio_high, "{changes:?}");
     assert_eq!(same.before.length_ms(), same.after.length_ms());
+    // Who writes a note and turns a knob makes one change, though the access point tells of it, too.
+    let mut twice = History::of(bounce(phone(1), 0, HOUR / 2, 192, &[1, 2]));
+    for (minute, text) in [(0, "lowered"), (7, "ap1 phy0-ap0: power 20 to 18")] {
+        twice.notes.push(Note { at: at(2 * DAY + minute * MINUTE), text: text.to_owned() });
+    }
+    let [one] = &twice.report(0, 4 * DAY).comparisons[..] else { panic!("two") };
+    assert_eq!(one.note.text, "lowered; ap1 phy0-ap0: power 20 to 18");
+    assert_eq!(one.before.length_ms(), DAY.unsigned_abs());
+    assert_eq!(one.after.from.since(one.before.to), (27 * MINUTE).unsigned_abs());
     // Five hours are no day.
     let mut short = History::of(bounce(phone(1), 0, MINUTE, 600, &[1, 2]));
     short.notes.push(Note { at: at(5 * HOUR), text: String::new() });

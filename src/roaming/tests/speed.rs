@@ -1,4 +1,4 @@
-//! A week of six access points and forty devices: what a report and a timeline of it cost.
+//! Six access points and forty devices: what a report and a timeline of a week cost, and the messages of a day.
 //! `cargo test --release -p whichroom-roaming --test speed -- --nocapture`
 
 #![expect(clippy::unwrap_used, reason = "a test that is surprised fails, and says where")]
@@ -8,7 +8,8 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::*;
-use whichroom_roaming::{Analysis, Hearing, Note, Parameters, Range};
+use whichroom_roaming::{Analysis, Hearing, Note, Parameters, Range, Tracker};
+use whichroom_wire::{Change, Station};
 
 const DEVICES: u8 = 40;
 const MINUTES: i64 = 7 * 24 * 60;
@@ -39,6 +40,48 @@ fn week() -> History {
     }
     history.notes.push(Note { at: at(3 * DAY + 12 * HOUR), text: "power lowered".to_owned() });
     history
+}
+
+/// A day of what six access points say of forty devices: a table every 30 s, a signal of each device every 20 s.
+#[test]
+fn a_day_of_messages() {
+    let mut tracker = Tracker::new(None, at(0));
+    let (mut messages, mut rows) = (0, 0);
+    let begin = Instant::now();
+    for second in 0..24 * 3_600_i64 {
+        let now = second * SECOND;
+        if second % 30 == 0 {
+            for number in 1..=6 {
+                let station = |device: u8| Station {
+                    signal_dbm: Some(-60),
+                    rx_packets: Some(second.unsigned_abs()),
+                    ..Station::new(phone(device), bss(number), true)
+                };
+                let stations: Vec<Station> =
+                    (1..=DEVICES).filter(|device| 1 + device % 6 == number).map(station).collect();
+                tracker.handle_table(&ap(number), &stations, at(now));
+                messages += 1;
+            }
+        }
+        for device in (1..=DEVICES).filter(|device| second % 20 == i64::from(*device) % 20) {
+            let signal = Change::Signal {
+                signal_dbm: Some(-60),
+                inactive_ms: Some(10),
+                rx_packets: Some(second.unsigned_abs()),
+                rx_bytes: None,
+            };
+            let number = 1 + device % 6;
+            tracker.handle_event(&ap(number), phone(device), bss(number), &signal, at(now));
+            messages += 1;
+        }
+        if tracker.poll_timeout().is_some_and(|(due, _)| due <= at(now)) {
+            tracker.handle_timeout(at(now));
+        }
+        rows += std::iter::from_fn(|| tracker.poll_row()).count();
+    }
+    println!("{messages} messages to {rows} rows in {:?}", begin.elapsed());
+    assert_eq!(tracker.open_spans().count(), usize::from(DEVICES));
+    assert!(rows > 50_000, "{rows}");
 }
 
 #[test]

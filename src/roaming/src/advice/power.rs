@@ -9,7 +9,7 @@ use super::{Advice, AdviceKind, Findings};
 use crate::episodes::{Episode, EpisodeKind};
 use crate::index::{ChangeKind, Index, Reading};
 use crate::parameters::Parameters;
-use crate::rows::{Hearing, RadioState};
+use crate::rows::{Band, Hearing, RadioState};
 use crate::signal::is_served_elsewhere;
 use crate::site::Site;
 
@@ -101,11 +101,14 @@ fn for_pair(
         site.ap_name(a),
         site.ap_name(b),
     );
-    let is_bad = mean_dbm < i32::from(parameters.sticky_dbm);
-    if is_bad {
-        return raise(site, &who, radios, parameters).or_else(|| Some(missing(&who, mean_dbm)));
+    if mean_dbm >= i32::from(parameters.sticky_dbm) {
+        let who = format!("{who}: both serve it well, and neither is better");
+        return lower(index, site, &who, radios, parameters);
     }
-    lower(index, site, &who, radios, parameters)
+    let who = format!("{who}: both serve it badly, and neither is better");
+    raise(site, &who, radios, parameters)
+        .or_else(|| lower(index, site, &who, radios, parameters))
+        .or_else(|| Some(missing(&who, mean_dbm)))
 }
 
 /// The louder radio a step down, if those who need it keep it; else the other one.
@@ -133,9 +136,7 @@ fn lower(
         let step = commands::wireless(&radio.ap, &[&radio.ifname], &undo, what, Guard::None, &options);
         return Some(Advice {
             kind: AdviceKind::LowerPower,
-            reason: format!(
-                "{who}: both serve it well, and neither is better. {name} is the louder one to lower."
-            ),
+            reason: format!("{who}. {name} can be lowered."),
             expected: format!(
                 "The phone prefers the other access point there. With {step_db} dB less, {lost} % of the minutes on \
                  {name} fall below {} dBm where nothing else serves them. Mark it with a note, wait a day, compare, \
@@ -152,9 +153,11 @@ fn lower(
 /// The quieter radio a step up, as far as that is allowed.
 fn raise(site: &Site, who: &str, radios: &[&RadioState], parameters: &Parameters) -> Option<Advice> {
     let step_db = i8::try_from(parameters.power_step_db).ok()?;
-    let limit = |radio: &RadioState| site.power_limits_dbm.get(&radio.bssid).copied();
+    let limit = |radio: &RadioState| {
+        site.power_limits_dbm.get(&radio.bssid).copied().or_else(|| usual_limit_dbm(radio.band()?))
+    };
     let can_rise =
-        |radio: &RadioState, now: i8| limit(radio).is_none_or(|limit| now.saturating_add(step_db) <= limit);
+        |radio: &RadioState, now: i8| limit(radio).is_some_and(|limit| now.saturating_add(step_db) <= limit);
     let candidates = radios.iter().filter_map(|radio| Some((*radio, radio.txpower_dbm?)));
     let candidates = candidates.filter(|(radio, now)| can_rise(radio, *now));
     let (radio, now_dbm) = candidates.min_by_key(|(radio, dbm)| (*dbm, &radio.ap))?;
@@ -167,29 +170,34 @@ fn raise(site: &Site, who: &str, radios: &[&RadioState], parameters: &Parameters
     let step = commands::wireless(&radio.ap, &[&radio.ifname], &undo, what, guard, &options);
     Some(Advice {
         kind: AdviceKind::RaisePower,
-        reason: format!(
-            "{who}: both serve it badly, and neither is better. {name} is the quieter one to raise."
-        ),
+        reason: format!("{who}. {name} can be raised."),
         expected:
             "One of the two becomes clearly better there, and the phone stays. Mark it with a note, wait a \
                    day, compare."
                 .to_owned(),
-        caution: Some(match limit(radio) {
-            Some(limit) => format!("At most {limit} dBm are allowed."),
-            None => {
-                "The commands ask the access point what is allowed and refuse what is not. The phone's own \
-                     transmitter stays as it is: if the access point hears it badly, only a nearer one helps."
-                    .to_owned()
-            }
-        }),
+        caution: Some(
+            "The commands ask the access point what is allowed here, and refuse what is not. The phone's own \
+             transmitter stays as it is: if that is what is too weak, only a nearer access point helps."
+                .to_owned(),
+        ),
         steps: step.into_iter().collect(),
     })
+}
+
+/// What hardly any country forbids indoors. The commands ask for the real limit.
+fn usual_limit_dbm(band: Band) -> Option<i8> {
+    match band {
+        Band::Ghz2 => Some(20),
+        Band::Ghz5 => Some(23),
+        // What is allowed there differs by the kind of access point, too.
+        Band::Ghz6 => None,
+    }
 }
 
 fn missing(who: &str, mean_dbm: i32) -> Advice {
     Advice {
         kind: AdviceKind::MoveAccessPoint,
-        reason: format!("{who}: both serve it badly, and their transmit power cannot rise."),
+        reason: format!("{who}. Their transmit power cannot rise, and their edges are needed."),
         expected: format!(
             "Move one of the two nearer to where this happens, or add an access point there: {mean_dbm} dBm is what \
              has to become better."
