@@ -7,8 +7,8 @@ use whichroom_wire::Mac;
 use crate::Moment;
 use crate::timers::ApIndex;
 
-/// Counters in a message are from the agent's last poll, so much older than the message at most.
-const POLLED_MS: u64 = 10_000;
+/// What a message shows is from the agent's last poll, so much older than the message at most.
+const POLLED_MS: u64 = 6_000;
 
 /// A station on a BSS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +180,15 @@ impl Claim {
 
     /// Whether something known is later than `at`: another association, or that it left.
     pub fn is_outdated(&self, at: Moment) -> bool {
-        let gone = self.gone.or(self.leaving).map(|gone| gone.at);
+        let gone = self.gone.or(self.leaving).map(|gone| match gone.parting {
+            // Found by polling: it may have come back since the poll.
+            Parting::Unlisted | Parting::ApRestarted => gone.at.before(POLLED_MS),
+            Parting::LeaveFrame
+            | Parting::SentAway
+            | Parting::PollFailed
+            | Parting::BssLost
+            | Parting::Phantom => gone.at,
+        });
         self.ended_at.max(gone).is_some_and(|later| later > at)
     }
 

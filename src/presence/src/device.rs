@@ -187,8 +187,13 @@ impl Memory {
         let is_new = claim.is_unread() || claim.mark.table.wrapping_add(1) < mark.table;
         claim.mark = mark;
         if claim.authorized && !listing.authorized {
-            // A re-association passes through this; the debounce tells it from a departure.
-            claim.leave(Gone { at: listing.at, parting: Parting::Unlisted });
+            // A re-association passes through this; the debounce tells it from a departure. What ended before has
+            // nothing to leave.
+            if claim.ended_at.is_some() || claim.gone.is_some() {
+                claim.authorized = false;
+            } else {
+                claim.leave(Gone { at: listing.at, parting: Parting::Unlisted });
+            }
             return Evidence::None;
         }
         claim.authorized = listing.authorized;
@@ -198,7 +203,7 @@ impl Memory {
                 claim.starts_fresh(before);
             }
         }
-        if claim.gone.is_some_and(|gone| is_contradicted(gone, is_new, listing)) {
+        if claim.gone.is_some_and(|gone| is_contradicted(gone, listing)) {
             claim.gone = None;
         }
         if claim.leaving.is_some_and(|gone| gone.parting == Parting::Unlisted && gone.at < listing.at) {
@@ -514,9 +519,9 @@ impl Memory {
 }
 
 /// Whether a line of a later table shows that a departure was none.
-fn is_contradicted(gone: Gone, is_new: bool, listing: &Listing) -> bool {
+fn is_contradicted(gone: Gone, listing: &Listing) -> bool {
     match gone.parting {
-        Parting::Unlisted => is_new,
+        Parting::Unlisted => listing.authorized && listing.at > gone.at,
         // hostapd forgets at once who really left, and anybody can forge the frame.
         Parting::LeaveFrame => listing.authorized && listing.at > gone.at.after(TABLE_LAG_MS),
         Parting::SentAway

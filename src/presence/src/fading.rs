@@ -95,8 +95,8 @@ impl Fading {
     /// The BSS went a moment after the device: it did not leave.
     pub fn lost_with_bss(&mut self, doze: &Doze, timing: &Timing) {
         self.silence.parting = Parting::BssLost;
-        self.silence.kind = Kind::Still;
-        self.needed_ms = doze.plausible_ms(Kind::Still, timing);
+        self.silence.kind = if self.silence.fall_db.is_some() { Kind::FadedOut } else { Kind::Still };
+        self.needed_ms = doze.plausible_ms(self.silence.kind, timing);
     }
 
     /// For how long everything that could have heard the device was watching, all at once.
@@ -135,7 +135,9 @@ impl Fading {
 /// signal, only a leave frame does.
 fn kind(parting: Parting, is_exit: bool, is_fading: bool, is_outward: bool) -> Kind {
     match (parting, is_exit, is_fading) {
-        (Parting::BssLost | Parting::ApRestarted, ..) => Kind::Still,
+        // The exit's short timer is not for what went with its BSS; who was walking off then was on the way out.
+        (Parting::BssLost | Parting::ApRestarted, true, true) => Kind::FadedOut,
+        (Parting::BssLost | Parting::ApRestarted, true, false) => Kind::Still,
         (Parting::Phantom, ..) => Kind::Listed,
         (Parting::LeaveFrame, true, true) => Kind::ExitLeft,
         (Parting::LeaveFrame, true, false) => Kind::ExitFaded,
@@ -143,6 +145,6 @@ fn kind(parting: Parting, is_exit: bool, is_fading: bool, is_outward: bool) -> K
         (Parting::Unlisted | Parting::SentAway | Parting::PollFailed, true, true) => Kind::ExitFaded,
         (_, false, true) if is_outward => Kind::FadedOut,
         (_, false, true) => Kind::Faded,
-        (Parting::Unlisted | Parting::SentAway | Parting::PollFailed, _, false) => Kind::Still,
+        (_, _, false) => Kind::Still,
     }
 }

@@ -976,3 +976,30 @@ fn a_table_older_than_it_seems() {
     assert_eq!(house.view().devices[0].ap, Some(id("bedroom")));
     assert_eq!(house.view().devices[0].state, DeviceState::Present);
 }
+
+#[test]
+fn a_table_in_the_middle_of_a_handshake() {
+    // She was in the bedroom this morning. On her return its table lists her before the handshake is over, and
+    // arrives with a later stamp: that is no departure.
+    let mut house = House::lived_in();
+    house.roam("kitchen", "bedroom", 0, ANN, -60);
+    house.pass(MINUTE);
+    house.roam("bedroom", "kitchen", 1, ANN, -55);
+    house.pass(HOUR);
+    house.doze("kitchen", ANN);
+    house.list("bedroom", 0, ANN, -59, false);
+    let bssid = bss("bedroom", 0);
+    house.send_event("bedroom", ANN, bssid, Change::Assoc { signal_dbm: Some(-59) }, 0);
+    house.phone("bedroom", ANN).station.authorized = false;
+    house.now_ms += 700;
+    house.send_table("bedroom");
+    house.phone("bedroom", ANN).station.authorized = true;
+    house.send_event("bedroom", ANN, bssid, Change::Authorized { auth_alg: None }, 500);
+    house.send_table("bedroom");
+    assert_eq!(house.view().devices[0].ap, Some(id("bedroom")));
+    house.pass(10);
+    house.disconnect("kitchen", ANN, Change::Disassoc);
+    house.pass(12 * HOUR);
+    house.assert_never_away();
+    assert_eq!(house.view().devices[0].ap, Some(id("bedroom")));
+}
