@@ -28,6 +28,11 @@ const ROAMS_MAX: u16 = 1000;
 const ROAMS_OUT_MIN: u16 = 5;
 const ROAMS_OUT_SHARE: u16 = 6;
 
+/// It leads out, too, if this many who walked off from it had left, and so many times more than had not.
+const LEFT_MIN: u16 = 2;
+const LEFT_SHARE: u16 = 5;
+const LEFT_MAX: u16 = 100;
+
 /// An access point.
 #[derive(Debug)]
 pub(crate) struct AccessPoint {
@@ -36,6 +41,8 @@ pub(crate) struct AccessPoint {
     /// Position among the rooms.
     pub room: usize,
     pub exit: bool,
+    /// Its room is in the open.
+    pub outdoor: bool,
     pub configured: bool,
     pub state: ApState,
 }
@@ -94,6 +101,11 @@ pub(crate) struct ApState {
     /// Devices that roamed between it and another AP, and between it and an exit; halved now and then.
     pub roams: u16,
     pub roams_out: u16,
+    /// Of those who walked off from it and were called away, how many had left, and how many had not.
+    pub left: u16,
+    pub not_left: u16,
+    /// Somebody said not to wait for it, until it reports again.
+    pub dismissed: bool,
     /// What was said of its blindness.
     pub said: Option<Problem>,
 }
@@ -186,6 +198,9 @@ impl ApState {
             guests: 0,
             roams: 0,
             roams_out: 0,
+            left: 0,
+            not_left: 0,
+            dismissed: false,
             said: None,
         }
     }
@@ -271,9 +286,11 @@ impl ApState {
         self.last_live = Some(now);
         self.offline = false;
         self.too_new = false;
+        self.dismissed = false;
         let mut serving = self.bsses.is_empty();
         for bss in self.bsses.values_mut() {
-            if bss.down_since.is_none() {
+            // A radio that is off for long is no blindness: its AP says that nobody is on it.
+            if bss.down_since.is_none_or(|since| now.since(since) >= timing.blind_said_ms) {
                 bss.windows.extend(now, timing.reporting_ms);
                 serving = true;
             }
@@ -457,9 +474,21 @@ impl ApState {
         self.roams_out += u16::from(is_exit);
     }
 
-    /// Whether people who walk off from it go past an exit: of the roams it has seen, a good part went there.
+    /// Somebody who walked off from it was called away, and has come back: from outside, or never having left.
+    pub fn was_left(&mut self, really: bool) {
+        let count = if really { &mut self.left } else { &mut self.not_left };
+        *count = count.saturating_add(1);
+        if self.left.max(self.not_left) >= LEFT_MAX {
+            (self.left, self.not_left) = (self.left / 2, self.not_left / 2);
+        }
+    }
+
+    /// Whether people who walk off from it leave: a good part of the roams it has seen went to an exit, or those who
+    /// walked off from it before had really left.
     pub fn leads_out(&self) -> bool {
-        self.roams_out >= ROAMS_OUT_MIN && self.roams_out * ROAMS_OUT_SHARE >= self.roams
+        let is_beside = self.roams_out >= ROAMS_OUT_MIN && self.roams_out * ROAMS_OUT_SHARE >= self.roams;
+        let is_left = self.left >= LEFT_MIN && self.left >= self.not_left * LEFT_SHARE;
+        (is_beside && self.not_left == 0) || is_left
     }
 
     /// Counts what could not be read.
@@ -499,9 +528,23 @@ impl ApState {
 }
 
 impl AccessPoint {
-    /// Whether it has been blind for so long that nobody waits for it.
+    /// Whether it has been blind for so long that nobody waits for it, or somebody said so.
     pub fn is_given_up(&self, now: Moment, timing: &Timing) -> bool {
-        self.state.blind_for_ms(now) >= timing.blind_given_up_ms
+        self.is_dismissed() || self.state.blind_for_ms(now) >= timing.blind_given_up_ms
+    }
+
+    /// Whether not even devices that were last seen on it wait for it.
+    pub fn is_forgotten(&self, now: Moment, timing: &Timing) -> bool {
+        self.is_dismissed() || self.state.blind_for_ms(now) >= timing.blind_forgotten_ms
+    }
+
+    /// Whether its blindness has been said.
+    pub fn is_long_blind(&self, now: Moment, timing: &Timing) -> bool {
+        self.state.blind_for_ms(now) >= timing.blind_said_ms
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.state.blind && self.state.dismissed
     }
 
     /// When an association was watched.

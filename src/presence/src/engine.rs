@@ -77,6 +77,8 @@ pub struct Engine {
 pub(crate) struct Room {
     pub id: Id,
     pub name: String,
+    /// In the open: nobody sleeps there.
+    pub outdoor: bool,
     pub people: BTreeSet<usize>,
 }
 
@@ -102,8 +104,12 @@ impl Engine {
                 place.floor = place.floor.or(ap.floor);
             }
         }
-        let rooms =
-            rooms.into_iter().map(|room| Room { id: room.id, name: room.name, people: BTreeSet::new() });
+        let rooms = rooms.into_iter().map(|room| Room {
+            id: room.id,
+            name: room.name,
+            outdoor: room.outdoor,
+            people: BTreeSet::new(),
+        });
         let mut engine = Engine {
             timing,
             places,
@@ -196,7 +202,8 @@ impl Engine {
         if exit {
             self.exits.push(index);
         }
-        self.aps.push(AccessPoint { id, name, room, exit, configured, state: ApState::new(now) });
+        let outdoor = self.rooms[room].outdoor;
+        self.aps.push(AccessPoint { id, name, room, exit, outdoor, configured, state: ApState::new(now) });
         index
     }
 
@@ -204,7 +211,7 @@ impl Engine {
         if let Some(position) = self.rooms.iter().position(|room| room.id == *id) {
             return position;
         }
-        self.rooms.push(Room { id: id.clone(), name, people: BTreeSet::new() });
+        self.rooms.push(Room { id: id.clone(), name, outdoor: false, people: BTreeSet::new() });
         self.rooms.len() - 1
     }
 

@@ -13,6 +13,15 @@ use crate::windows::Common;
 /// APs that heard the device this long before its silence must watch for its absence to count.
 const HEARD_BEFORE_MS: u64 = 10 * 60_000;
 
+/// A signal that fell to this is at the edge of what an AP covers. Who walks off past an exit is soon out of its reach;
+/// inside, phones also lie at the edge of an AP that they would not give up.
+const WEAK_DBM: i8 = -75;
+const EXIT_WEAK_DBM: i8 = -71;
+
+/// hostapd polls a station that was silent for 300 s. One that is thrown out later than that has answered a poll since
+/// it was heard last: wherever it was then, it stayed there.
+const ONE_POLL_MS: u64 = 6 * 60_000;
+
 /// Who was heard by an exit this shortly before is on the way out.
 const ON_THE_WAY_MS: u64 = 3 * 60_000;
 
@@ -38,6 +47,8 @@ pub(crate) struct Fading {
     pub required: Vec<Association>,
     /// Watched time from before a restart of ours.
     pub carried_ms: u64,
+    /// The same of the time that all but blind APs watched.
+    pub carried_others_ms: u64,
     /// Watched time counts from here.
     pub from: Moment,
 }
@@ -47,6 +58,8 @@ pub(crate) struct Fading {
 pub(crate) struct Left {
     pub silence: Silence,
     pub watched_ms: u64,
+    /// A blind AP that might have heard it did not watch: it is taken to be away, and the house not to be empty.
+    pub assumed: Option<ApIndex>,
 }
 
 /// What is known of a device when its silence begins.
@@ -68,18 +81,19 @@ impl Fading {
         now: Moment,
     ) -> Fading {
         let gone = claim.gone.unwrap_or(Gone { at: now, parting: Parting::Unlisted });
-        let ending = before.path.ending();
         let ap = &aps[claim.association.ap.0 as usize];
+        let ending = before.path.ending(if ap.exit { EXIT_WEAK_DBM } else { WEAK_DBM });
         let heard = claim.heard_at().unwrap_or(gone.at);
+        let is_fading = ending.is_fading && gone.at.since(heard) <= ONE_POLL_MS;
         let is_outward =
             ap.state.leads_out() || before.exit_at.is_some_and(|at| heard.since(at) <= ON_THE_WAY_MS);
         let silence = Silence {
             since: gone.at,
             association: claim.association,
             parting: gone.parting,
-            kind: kind(gone.parting, ap.exit, ending.is_fading, is_outward),
+            kind: kind(gone.parting, ap.exit, is_fading, is_outward),
             signal_dbm: claim.signal.last_dbm(),
-            fall_db: ending.is_fading.then_some(ending.fall_db),
+            fall_db: is_fading.then_some(ending.fall_db),
         };
         let mut required = vec![claim.association];
         for other in before.claims {
@@ -89,7 +103,7 @@ impl Fading {
             }
         }
         let needed_ms = before.doze.plausible_ms(silence.kind, timing);
-        Fading { silence, needed_ms, required, carried_ms: 0, from: gone.at }
+        Fading { silence, needed_ms, required, carried_ms: 0, carried_others_ms: 0, from: gone.at }
     }
 
     /// The BSS went a moment after the device: it did not leave.
@@ -101,16 +115,57 @@ impl Fading {
 
     /// For how long everything that could have heard the device was watching, all at once.
     pub fn watched_ms(&self, aps: &[AccessPoint], exits: &[ApIndex], timing: &Timing, now: Moment) -> u64 {
+        self.carried_ms + self.common_ms(self.required_now(aps, exits, timing, now), aps, timing, now)
+    }
+
+    /// For how long all of them but those that are blind for long were watching, and the first of these. Blind time is
+    /// not counted here either: it is the others that did not see the device.
+    pub fn watched_by_others(
+        &self,
+        aps: &[AccessPoint],
+        exits: &[ApIndex],
+        timing: &Timing,
+        now: Moment,
+    ) -> Option<(u64, ApIndex)> {
+        let last = self.silence.association.ap;
+        let mut required = self.required_now(aps, exits, timing, now);
+        let is_blind = |ap: ApIndex| {
+            let known = &aps[ap.0 as usize];
+            // Somebody may be asleep on an access point that nobody hears; nobody sleeps in the garden.
+            known.is_long_blind(now, timing) && (ap != last || (known.exit && known.outdoor))
+        };
+        let blind = required.iter().map(|(ap, _)| *ap).find(|ap| is_blind(*ap))?;
+        required.retain(|(ap, _)| !is_blind(*ap));
+        Some((self.carried_others_ms + self.common_ms(required, aps, timing, now), blind))
+    }
+
+    fn common_ms(
+        &self,
+        mut required: Vec<(ApIndex, Option<Association>)>,
+        aps: &[AccessPoint],
+        timing: &Timing,
+        now: Moment,
+    ) -> u64 {
+        // Somebody must have watched: if nobody in particular could have heard it, everybody that there is.
+        if required.is_empty() {
+            let others = aps.iter().enumerate().filter(|(_, ap)| {
+                ap.state.last_live.is_some() && !ap.is_long_blind(now, timing) && !ap.is_given_up(now, timing)
+            });
+            required.extend(others.map(|(index, _)| (crate::engine::ap_index(index), None)));
+        }
+        if required.is_empty() {
+            return 0;
+        }
         let mut common = Common::between(self.from, now);
-        for (ap, association) in self.required_now(aps, exits, timing, now) {
+        for (ap, association) in required {
             let ap = &aps[ap.0 as usize];
             common.intersect(association.map_or(ap.state.windows(), |association| ap.watched(association)));
         }
-        self.carried_ms + common.total_ms()
+        common.total_ms()
     }
 
     /// The APs that must watch: those that heard it last, and the exits; not what has been blind for a day, unless the
-    /// device was last seen there.
+    /// device was last seen there, and not what somebody has dismissed.
     pub fn required_now(
         &self,
         aps: &[AccessPoint],
@@ -126,7 +181,12 @@ impl Fading {
                 all.push((*exit, None));
             }
         }
-        all.retain(|(ap, _)| *ap == last || !aps[ap.0 as usize].is_given_up(now, timing));
+        all.retain(|(ap, _)| {
+            let known = &aps[ap.0 as usize];
+            let is_given_up =
+                if *ap == last { known.is_forgotten(now, timing) } else { known.is_given_up(now, timing) };
+            !is_given_up
+        });
         all
     }
 }
@@ -138,6 +198,9 @@ fn kind(parting: Parting, is_exit: bool, is_fading: bool, is_outward: bool) -> K
         // The exit's short timer is not for what went with its BSS; who was walking off then was on the way out.
         (Parting::BssLost | Parting::ApRestarted, true, true) => Kind::FadedOut,
         (Parting::BssLost | Parting::ApRestarted, true, false) => Kind::Still,
+        // Outside, and not seen by any other since.
+        (Parting::ApBlind, true, _) => Kind::FadedOut,
+        (Parting::ApBlind, false, _) => Kind::Still,
         (Parting::Phantom, ..) => Kind::Listed,
         (Parting::LeaveFrame, true, true) => Kind::ExitLeft,
         (Parting::LeaveFrame, true, false) => Kind::ExitFaded,

@@ -53,14 +53,18 @@ impl House {
         (self.state, self.since, self.empty_from) = (old.state, old.since, old.empty_from);
     }
 
-    /// Judges by the people; `has_people` is false in a house nobody was configured for.
-    pub fn judge(&mut self, has_people: bool, now: Moment) -> Hold {
+    /// Judges by the people; `has_people` is false in a house nobody was configured for. While `is_assumed`, somebody is
+    /// only taken to be away: an occupied house stays so, because empty is what alarms are armed on.
+    pub fn judge(&mut self, has_people: bool, is_assumed: bool, now: Moment) -> Hold {
         if !self.home.is_empty() {
             self.become_state(HouseState::Occupied, now);
             return if self.empty_from.take().is_some() { Hold::End } else { Hold::Keep };
         }
         if !has_people || !self.undecided.is_empty() {
             self.become_state(HouseState::Undecided, now);
+            return if self.empty_from.take().is_some() { Hold::End } else { Hold::Keep };
+        }
+        if is_assumed && self.state != HouseState::Empty {
             return if self.empty_from.take().is_some() { Hold::End } else { Hold::Keep };
         }
         if self.state == HouseState::Empty || self.empty_from.is_some() {

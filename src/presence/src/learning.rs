@@ -15,6 +15,9 @@ use crate::windows::Common;
 /// Shorter silences are roams.
 const SHORTEST_MS: u64 = 30_000;
 
+/// Nobody walks off into the cellar for so long.
+const OUT_MS: u64 = 3 * 3_600_000;
+
 /// Who comes back to another access point this loudly was inside: who comes home is heard at the edge first.
 const INSIDE_DBM: i8 = -67;
 
@@ -22,13 +25,19 @@ const INSIDE_DBM: i8 = -67;
 const SAME_DB: u8 = 10;
 
 impl Engine {
-    /// A device is present again.
-    pub(crate) fn learn_silence(&mut self, device: DeviceIndex, silence: &Silence, now: Moment) {
+    /// A device is present again; `was_away` says whether its silence had been called an absence.
+    pub(crate) fn learn_silence(
+        &mut self,
+        device: DeviceIndex,
+        silence: &Silence,
+        was_away: bool,
+        now: Moment,
+    ) {
         let known = &self.devices[device.0 as usize].memory;
         let Some(association) = known.association else { return };
         // What an AP did to a device is no habit of the device.
-        if matches!(silence.parting, Parting::BssLost | Parting::ApRestarted) || silence.kind == Kind::Listed
-        {
+        let is_aps = matches!(silence.parting, Parting::BssLost | Parting::ApRestarted | Parting::ApBlind);
+        if is_aps || silence.kind == Kind::Listed {
             return;
         }
         let back_dbm = known.current().and_then(|claim| claim.signal.last_dbm());
@@ -46,6 +55,9 @@ impl Engine {
             (false, false) => back_dbm.is_some_and(|dbm| dbm >= INSIDE_DBM),
         };
         let silent_ms = now.since(silence.since);
+        if was_away && silence.fall_db.is_some() {
+            self.ap_mut(silence.association.ap).was_left(!is_inside || silent_ms >= OUT_MS);
+        }
         if !is_inside
             || silent_ms < SHORTEST_MS
             || !self.was_watched(silence.since, now, silence.association.ap)

@@ -16,9 +16,6 @@ const SAME_PLACE: i16 = 10 * 16;
 /// Who walks off is at the edge for less than this: who is heard there for longer is staying.
 const PASSING_MS: u64 = 3 * 60_000;
 
-/// A signal at or below this is weak: the device was at the edge of what the access point covers.
-const WEAK_DBM: i8 = -72;
-
 /// By how much a signal falls when somebody walks off, in dB; at the very edge, half as much is enough.
 const FALL_DB: i16 = 8;
 const EDGE_DBM: i8 = -83;
@@ -104,8 +101,8 @@ impl Path {
         });
     }
 
-    /// How it ends.
-    pub fn ending(&self) -> Ending {
+    /// How it ends; a signal at or below `weak_dbm` is the edge of what the access point covers.
+    pub fn ending(&self, weak_dbm: i8) -> Ending {
         let Some((last, before)) = self.stays.split_last() else { return Ending::default() };
         let near = |stay: &&Stay, by: i16| stay.ap == last.ap && (stay.level - last.level).abs() <= by;
         let edge = before.iter().rev().take_while(|stay| near(stay, SAME_LEVEL)).last().unwrap_or(last);
@@ -123,7 +120,7 @@ impl Path {
             dbm: Some(dbm),
             fall_db: u8::try_from(fall).unwrap_or(u8::MAX),
             stayed_ms: last.to.since(place.from),
-            is_fading: dbm <= WEAK_DBM && is_passing && fall >= needed,
+            is_fading: dbm <= weak_dbm && is_passing && fall >= needed,
         }
     }
 }
@@ -137,7 +134,7 @@ mod tests {
         for &(s, dbm) in readings {
             path.read(ApIndex(0), dbm, Moment::from_ms(s * 1000));
         }
-        path.ending()
+        path.ending(-75)
     }
 
     #[test]

@@ -114,7 +114,8 @@ impl Engine {
     }
 
     fn judge_house(&mut self, now: Moment) {
-        match self.house.judge(!self.people.is_empty(), now) {
+        let is_assumed = self.assumed_by(now).is_some();
+        match self.house.judge(!self.people.is_empty(), is_assumed, now) {
             Hold::Begin => self.timers.set(Timer::HouseEmpty, now.after(self.timing.empty_hold_ms)),
             Hold::End => self.timers.stop(Timer::HouseEmpty),
             Hold::Keep => {}

@@ -68,6 +68,13 @@ impl Words<'_> {
 
     fn left(&self, left: &Left) -> Reason {
         let watched = duration(left.watched_ms);
+        if let Some(blind) = left.assumed {
+            let who = if self.anonymous { "one" } else { self.name(blind) };
+            let silence = self.silence(&left.silence);
+            return Reason(format!(
+                "taken to have left{silence}: not seen for {watched} by any access point that reports; {who} does not"
+            ));
+        }
         Reason(format!("left{}, silent for {watched} of watched time", self.silence(&left.silence)))
     }
 
@@ -102,6 +109,7 @@ pub(crate) fn how(parting: Parting) -> &'static str {
         Parting::PollFailed => "did not answer a poll",
         Parting::BssLost => "its network went down",
         Parting::ApRestarted => "the access point restarted",
+        Parting::ApBlind => "the access point has not reported since",
         Parting::Phantom => "listed, but no longer received",
     }
 }

@@ -143,7 +143,7 @@ pub struct Timing {
     pub left_ms: u64,
     /// From *gone* at an exit AP, having left or faded, to away.
     pub exit_ms: u64,
-    /// From *gone* at an interior AP to away, at most: less where the device's own silences are shorter.
+    /// From *gone* to away at most, where nothing looked like leaving; less where the device's own silences are shorter.
     pub interior_ms: u64,
     /// A disassociation waits this long for a new association.
     pub debounce_ms: u64,
@@ -151,8 +151,13 @@ pub struct Timing {
     pub reporting_ms: u64,
     /// Blindness after which a problem is said.
     pub blind_said_ms: u64,
+    /// A blind AP that a device was not last seen on holds its departure back for so long at most, while all others
+    /// watch.
+    pub blind_held_ms: u64,
     /// Blindness after which an AP leaves the required set.
     pub blind_given_up_ms: u64,
+    /// The same for devices that were last seen on it.
+    pub blind_forgotten_ms: u64,
     /// Listed without rx progress for longer is a phantom; sooner where the device's own sleep is shorter.
     pub phantom_ms: u64,
     /// Nobody is home for this long before the house is empty.
@@ -167,11 +172,13 @@ impl Default for Timing {
             // What is watched is known when the next table comes, 30 s later at most.
             left_ms: 12_000,
             exit_ms: 110_000,
-            interior_ms: 3 * HOUR + 30 * MINUTE,
+            interior_ms: 12 * HOUR,
             debounce_ms: 3_000,
             reporting_ms: 45_000,
             blind_said_ms: 30 * MINUTE,
+            blind_held_ms: 3 * HOUR + 30 * MINUTE,
             blind_given_up_ms: 24 * HOUR,
+            blind_forgotten_ms: 72 * HOUR,
             phantom_ms: 12 * HOUR,
             empty_hold_ms: MINUTE,
         }

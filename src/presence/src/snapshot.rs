@@ -46,6 +46,12 @@ struct SavedAp {
     roams: u16,
     #[serde(default)]
     roams_out: u16,
+    #[serde(default)]
+    left: u16,
+    #[serde(default)]
+    not_left: u16,
+    #[serde(default)]
+    dismissed: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,8 +102,20 @@ struct SavedAssociation {
 enum SavedState {
     Undecided,
     Present,
-    Fading { silence: SavedSilence, needed_ms: u64, watched_ms: u64, required: Vec<SavedAssociation> },
-    Absent { left: Option<(SavedSilence, u64)> },
+    Fading {
+        silence: SavedSilence,
+        needed_ms: u64,
+        watched_ms: u64,
+        #[serde(default)]
+        others_ms: u64,
+        required: Vec<SavedAssociation>,
+    },
+    Absent {
+        left: Option<(SavedSilence, u64)>,
+        /// A blind access point by which it is only taken to be away.
+        #[serde(default)]
+        assumed: Option<Id>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -159,6 +177,9 @@ impl Engine {
             last_live_ms_ago: ap.state.last_live.map(|last| now.since(last)),
             roams: ap.state.roams,
             roams_out: ap.state.roams_out,
+            left: ap.state.left,
+            not_left: ap.state.not_left,
+            dismissed: ap.state.dismissed,
         });
         let people = self.people.iter().map(|person| SavedPerson {
             id: person.id.clone(),
@@ -196,6 +217,9 @@ impl Engine {
                 silence: self.save_silence(&fading.silence, now),
                 needed_ms: fading.needed_ms,
                 watched_ms: fading.watched_ms(&self.aps, &self.exits, &self.timing, now),
+                others_ms: fading
+                    .watched_by_others(&self.aps, &self.exits, &self.timing, now)
+                    .map_or(0, |(ms, _)| ms),
                 required: fading
                     .required
                     .iter()
@@ -204,6 +228,10 @@ impl Engine {
             },
             State::Absent(left) => SavedState::Absent {
                 left: left.as_ref().map(|left| (self.save_silence(&left.silence, now), left.watched_ms)),
+                assumed: left
+                    .as_ref()
+                    .and_then(|left| left.assumed)
+                    .map(|ap| self.aps[ap.0 as usize].id.clone()),
             },
         };
         let signal = memory.current().map(|claim| claim.signal).unwrap_or_default();
@@ -267,6 +295,8 @@ impl Engine {
             let state = self.ap_mut(ap);
             state.restore(identity, last_live);
             (state.roams, state.roams_out) = (saved.roams.min(1000), saved.roams_out.min(1000));
+            state.dismissed = saved.dismissed;
+            (state.left, state.not_left) = (saved.left.min(100), saved.not_left.min(100));
         }
         let positions = self.device_positions();
         for saved in snapshot.devices {
@@ -339,15 +369,24 @@ impl Engine {
             SavedState::Undecided => State::Undecided,
             SavedState::Present if association.is_some() => State::Present,
             SavedState::Present => return None,
-            SavedState::Fading { silence, needed_ms, watched_ms, required } => {
+            SavedState::Fading { silence, needed_ms, watched_ms, others_ms, required } => {
                 let required =
                     required.iter().filter_map(|saved| self.restore_association(saved, now)).collect();
                 let silence = self.restore_silence(&silence, shown, now)?;
-                State::Fading(Fading { silence, needed_ms, required, carried_ms: watched_ms, from: now })
+                State::Fading(Fading {
+                    silence,
+                    needed_ms,
+                    required,
+                    carried_ms: watched_ms,
+                    carried_others_ms: others_ms,
+                    from: now,
+                })
             }
-            SavedState::Absent { left: None } => State::Absent(None),
-            SavedState::Absent { left: Some((silence, watched_ms)) } => {
-                State::Absent(Some(Left { silence: self.restore_silence(&silence, shown, now)?, watched_ms }))
+            SavedState::Absent { left: None, .. } => State::Absent(None),
+            SavedState::Absent { left: Some((silence, watched_ms)), assumed } => {
+                let silence = self.restore_silence(&silence, shown, now)?;
+                let assumed = assumed.and_then(|ap| self.ap_or_new(&ap, now));
+                State::Absent(Some(Left { silence, watched_ms, assumed }))
             }
         };
         let mut memory = Memory::new(now);

@@ -86,9 +86,12 @@ impl Engine {
         let house = &self.house;
         let people: Vec<String> = house.home.iter().map(|person| self.people[*person].name.clone()).collect();
         let because = match house.state {
-            HouseState::Occupied if house.home.is_empty() => {
-                "nobody is home, but not for long enough".to_owned()
-            }
+            HouseState::Occupied if house.home.is_empty() => match self.assumed_by(self.latest) {
+                Some(ap) => {
+                    format!("nobody was seen, but {} does not report", self.aps[ap.0 as usize].name)
+                }
+                None => "nobody is home, but not for long enough".to_owned(),
+            },
             HouseState::Occupied => match people.as_slice() {
                 [only] => format!("{only} is home"),
                 several => format!("{} people are home", several.len()),

@@ -497,14 +497,16 @@ impl Reader<'_> {
         let mut timing = Timing::default();
         let Some(section) = self.walk.table(root, "timing") else { return timing };
         const WEEK_S: i64 = 7 * 24 * 3600;
-        let keys: [(&str, &mut u64); 9] = [
+        let keys: [(&str, &mut u64); 11] = [
             ("left_s", &mut timing.left_ms),
             ("exit_s", &mut timing.exit_ms),
             ("interior_s", &mut timing.interior_ms),
             ("debounce_s", &mut timing.debounce_ms),
             ("reporting_s", &mut timing.reporting_ms),
             ("blind_said_s", &mut timing.blind_said_ms),
+            ("blind_held_s", &mut timing.blind_held_ms),
             ("blind_given_up_s", &mut timing.blind_given_up_ms),
+            ("blind_forgotten_s", &mut timing.blind_forgotten_ms),
             ("phantom_s", &mut timing.phantom_ms),
             ("empty_hold_s", &mut timing.empty_hold_ms),
         ];
