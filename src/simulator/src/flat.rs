@@ -36,6 +36,7 @@ impl Plan {
         Plan {
             ssids: ["Home".to_owned(), "Home".to_owned()],
             starts_at_minute: 7 * 60,
+            inner_walls_db: [3.0, 5.0],
             rooms: (0..ROOMS.len()).map(room).collect(),
             doors: doors.collect(),
             access_points: vec![AccessPoint {

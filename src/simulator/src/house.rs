@@ -68,6 +68,7 @@ impl Plan {
         Plan {
             ssids: ["Home".to_owned(), "Home".to_owned()],
             starts_at_minute: 7 * 60,
+            inner_walls_db: [6.0, 10.0],
             rooms,
             doors,
             access_points,

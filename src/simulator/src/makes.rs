@@ -1,4 +1,7 @@
 //! Makes of phones, as different as those of a real home: when they sleep, what they answer, when they roam.
+//!
+//! A night has a hundred polls of hostapd. The cheap phone is thrown out in most nights, the drowsy one in every third,
+//! the attentive one hardly ever.
 
 use crate::plan::{Habits, Night};
 
@@ -11,7 +14,7 @@ const RRM_NO_TABLE: u8 = 0x33;
 pub(crate) const ATTENTIVE: Habits = Habits {
     roam_below_dbm: -70.0,
     says_goodbye: 0.05,
-    sleeps_through_poll: 0.003,
+    sleeps_through_poll: 0.0005,
     probes_openly: 0.5,
     scans_in_use: false,
     dozes_deeply: 0.01,
@@ -24,7 +27,7 @@ pub(crate) const ATTENTIVE: Habits = Habits {
 pub(crate) const DROWSY: Habits = Habits {
     roam_below_dbm: -72.0,
     says_goodbye: 0.3,
-    sleeps_through_poll: 0.02,
+    sleeps_through_poll: 0.004,
     probes_openly: 0.6,
     scans_in_use: true,
     dozes_deeply: 0.06,
@@ -37,7 +40,7 @@ pub(crate) const DROWSY: Habits = Habits {
 pub(crate) const CHEAP: Habits = Habits {
     roam_below_dbm: -76.0,
     says_goodbye: 0.5,
-    sleeps_through_poll: 0.05,
+    sleeps_through_poll: 0.02,
     probes_openly: 1.0,
     scans_in_use: true,
     dozes_deeply: 0.12,
@@ -63,7 +66,7 @@ pub(crate) const OLD: Habits = Habits {
 pub(crate) const MANAGED: Habits = Habits {
     roam_below_dbm: -72.0,
     says_goodbye: 0.3,
-    sleeps_through_poll: 0.02,
+    sleeps_through_poll: 0.006,
     probes_openly: 0.0,
     scans_in_use: true,
     dozes_deeply: 0.15,

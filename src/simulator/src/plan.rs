@@ -250,6 +250,8 @@ pub struct Plan {
     pub(crate) ssids: [String; 2],
     /// Minute of the day at which the simulation's time is 0.
     pub(crate) starts_at_minute: u64,
+    /// What a wall inside costs on 2.4 GHz and on 5 GHz, in dB: plaster little, brick much.
+    pub(crate) inner_walls_db: [f64; 2],
     pub(crate) rooms: Vec<Room>,
     pub(crate) doors: Vec<Door>,
     pub(crate) access_points: Vec<AccessPoint>,

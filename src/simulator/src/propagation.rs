@@ -22,15 +22,12 @@ impl Band {
 struct Losses {
     first_metre: f64,
     per_decade: f64,
-    inner_wall: f64,
     outer_wall: f64,
     floor: f64,
 }
 
-const LOSSES_LOW: Losses =
-    Losses { first_metre: 40.0, per_decade: 24.0, inner_wall: 6.0, outer_wall: 12.0, floor: 15.0 };
-const LOSSES_HIGH: Losses =
-    Losses { first_metre: 47.0, per_decade: 24.0, inner_wall: 10.0, outer_wall: 18.0, floor: 21.0 };
+const LOSSES_LOW: Losses = Losses { first_metre: 40.0, per_decade: 24.0, outer_wall: 12.0, floor: 15.0 };
+const LOSSES_HIGH: Losses = Losses { first_metre: 47.0, per_decade: 24.0, outer_wall: 18.0, floor: 21.0 };
 
 /// A phone's transmit power with its antenna and the hand around it.
 const PHONE_DBM: f64 = 9.0;
@@ -61,20 +58,25 @@ fn height_m(point: Point) -> f64 {
 
 /// What an access point at `to` hears of a phone at `from`, in dBm, without any fading in time.
 pub(crate) fn uplink_dbm(plan: &Plan, seed: u64, bss: usize, band: Band, from: Point, to: Point) -> f64 {
-    let losses = match band {
-        Band::Low => &LOSSES_LOW,
-        Band::High => &LOSSES_HIGH,
-    };
+    let losses = losses_of(band);
     let (dx, dy, dz) = (to.x - from.x, to.y - from.y, height_m(to) - height_m(from));
     let distance_m = (dx * dx + dy * dy + dz * dz).sqrt().max(1.0);
     let distance_db = losses.first_metre + losses.per_decade * distance_m.log10();
     let beyond_m = plan.gates.iter().map(|gate| gate.beyond_m(from.y)).fold(0.0, f64::max);
-    PHONE_DBM - distance_db - beyond_m * STREET_DB_PER_M - matter_db(plan, losses, from, to, distance_m)
+    PHONE_DBM - distance_db - beyond_m * STREET_DB_PER_M - matter_db(plan, band, from, to, distance_m)
         + shadow_db(seed, bss, from)
 }
 
+fn losses_of(band: Band) -> &'static Losses {
+    match band {
+        Band::Low => &LOSSES_LOW,
+        Band::High => &LOSSES_HIGH,
+    }
+}
+
 /// Walks along the ray and counts the walls and floors it goes through.
-fn matter_db(plan: &Plan, losses: &Losses, from: Point, to: Point, distance_m: f64) -> f64 {
+fn matter_db(plan: &Plan, band: Band, from: Point, to: Point, distance_m: f64) -> f64 {
+    let (losses, inner_wall_db) = (losses_of(band), plan.inner_walls_db[band as usize]);
     let steps = (distance_m / 0.3).ceil().max(1.0) as u32;
     let space_at = |step: u32| {
         let part = f64::from(step) / f64::from(steps);
@@ -92,7 +94,7 @@ fn matter_db(plan: &Plan, losses: &Losses, from: Point, to: Point, distance_m: f
             ((_, Some(_)), (_, None)) | ((_, None), (_, Some(_))) => losses.outer_wall,
             ((_, None), (_, None)) => 0.0,
             ((floor_before, _), (floor, _)) if floor_before != floor => losses.floor,
-            ((_, Some(_)), (_, Some(_))) => losses.inner_wall,
+            ((_, Some(_)), (_, Some(_))) => inner_wall_db,
         };
         before = here;
     }

@@ -55,6 +55,8 @@ enum Action {
     RadarOver(usize),
     GuestLeaves(usize),
     FlightMode(usize),
+    /// A phone is laid beside the bed, and mostly looked at and put on its charger before.
+    Bedside(usize),
     /// A station reports the beacons it hears.
     Report(Claim, Mode),
 }
@@ -319,6 +321,12 @@ impl World {
                 self.leave(phone, true);
                 (self.phones[phone].on, self.phones[phone].in_flight_mode) = (false, true);
             }
+            Action::Bedside(phone) => {
+                if self.random.chance(0.85) {
+                    self.phones[phone].wake(self.now_ms, &mut self.random);
+                    self.stir(phone);
+                }
+            }
             Action::Report(claim, mode) => self.report(claim, mode),
         }
     }
@@ -386,6 +394,7 @@ impl World {
                 Truth::Room(_) | Truth::Away => {}
             }
             if let Some((from_ms, _)) = night {
+                self.at(from_ms, Action::Bedside(phone));
                 self.plan_night(phone, from_ms);
             }
             self.stir(phone);
@@ -405,7 +414,7 @@ impl World {
         // Who goes out or gets up looks at the phone first; who goes to the next room does so now and then, and
         // being carried ends a deep sleep.
         let wakes = match () {
-            () if leaving || rose => 0.9,
+            () if leaving || rose => 0.7,
             () if self.phones[phone].dozes_deeply(self.now_ms) => 0.8,
             () => 0.4,
         };
