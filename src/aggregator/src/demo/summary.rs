@@ -59,7 +59,7 @@ impl fmt::Display for Summary {
         writeln!(f, "\n{hours} h {minutes:02} min of {} people's life", self.people)?;
         writeln!(
             f,
-            "  moves          {} published; {} true ones with a stay of 20 s or more",
+            "  moves          {} published; {} true ones with a stay of 5 s or more",
             measures.changes, measures.true_changes
         )?;
         writeln!(

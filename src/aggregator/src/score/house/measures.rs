@@ -59,7 +59,11 @@ pub(crate) struct Measures {
     pub room_all: Tally,
     pub home: Tally,
     pub changes: u64,
+    /// Those of them after which the answer was wrong.
+    pub wrong_changes: u64,
     pub true_changes: u64,
+    /// Those of them that were no passages.
+    pub true_stays: u64,
     pub with_ap: Delays,
     pub without_ap: Delays,
     pub false_aways: u64,
@@ -91,7 +95,9 @@ impl Measures {
         self.room_all.join(other.room_all);
         self.home.join(other.home);
         self.changes += other.changes;
+        self.wrong_changes += other.wrong_changes;
         self.true_changes += other.true_changes;
+        self.true_stays += other.true_stays;
         self.with_ap.join(&other.with_ap);
         self.without_ap.join(&other.without_ap);
         self.false_aways += other.false_aways;
@@ -126,7 +132,9 @@ impl Measures {
             "room_accuracy_all": thousandths(self.room_all.share()),
             "home_accuracy": thousandths(self.home.share()),
             "changes": self.changes,
+            "wrong_changes": self.wrong_changes,
             "true_changes": self.true_changes,
+            "true_changes_without_passages": self.true_stays,
             "median_delay_s": awake.median_s,
             "p95_delay_s": awake.p95_s,
             "delay_if_followed": Quantiles::of(self.with_ap.awake_followed_ms.iter().copied()).json(),

@@ -3,9 +3,11 @@
 //!
 //! What counts:
 //!
-//! - A **stay** is the time between two doors. A stay of 20 s or more in another place than the one before is a
-//!   **true change**; shorter ones are passages. The first place of all is no change.
-//! - A **room delay** is the time from the beginning of such a stay to the first second with the right answer. It is
+//! - A **stay** is the time between two doors. A stay of 5 s or more in another place than the one before is a **true
+//!   change**: less than an access point's poll is nothing anybody could see. Whoever walks through the hall changes
+//!   twice; so changes are also compared with stays of 20 s or more, as if passages were none. The first place of all
+//!   is no change.
+//! - A **room delay** is the time from the beginning of a stay of 20 s to the first second with the right answer. It is
 //!   measured in rooms with an access point, and while the person's phone is awake: it sent and received in every
 //!   second of the stay until the answer was right, or in its first 15 s. A stay that is never followed counts with
 //!   its whole length.
@@ -24,6 +26,8 @@ use whichroom_wire::aggregator::HouseState;
 
 use super::measures::{Departure, Measures};
 
+/// Shorter stays cannot be seen.
+const SEEN_MS: u64 = 5_000;
 /// Shorter stays are passages.
 const STAY_MS: u64 = 20_000;
 /// Away is false if the person was inside for all of this long.
@@ -106,7 +110,8 @@ pub(crate) struct Scorer {
 struct Person {
     answer: Answer,
     stay: Stay,
-    /// The place of the last stay that was no passage.
+    /// The place of the last stay that could be seen, and of the last that was no passage.
+    seen: Truth,
     settled: Truth,
     inside_since_ms: Option<u64>,
     absence: Option<Absence>,
@@ -146,6 +151,7 @@ impl Scorer {
         let person = |&truth: &Truth| Person {
             answer: Answer { home: Home::Undecided, room: None },
             stay: Stay { truth, since_ms: 0, followed_ms: None, awake: false, changed: false },
+            seen: truth,
             settled: truth,
             inside_since_ms: (truth != Truth::Away).then_some(0),
             absence: None,
@@ -186,6 +192,11 @@ impl Scorer {
         let before = std::mem::replace(&mut person.answer, answer);
         if before.home != Home::Undecided && before != answer {
             self.measures.changes += 1;
+            let is_right = match person.stay.truth {
+                Truth::Away => answer.home == Home::Away,
+                Truth::Room(room) => answer == Answer { home: Home::Home, room: Some(room) },
+            };
+            self.measures.wrong_changes += u64::from(!is_right);
         }
         match answer.home {
             Home::Away if before.home != Home::Away => self.said_away(at_ms, index, &because),
@@ -320,9 +331,13 @@ impl Scorer {
         if stay.followed_ms.is_none() && now_ms < stay.since_ms + AWAKE_MS {
             stay.awake &= sight.awake;
         }
+        if now_ms >= stay.since_ms + SEEN_MS && person.seen != stay.truth {
+            person.seen = stay.truth;
+            self.measures.true_changes += 1;
+        }
         if now_ms >= stay.since_ms + STAY_MS && person.settled != stay.truth {
             (person.settled, stay.changed) = (stay.truth, true);
-            self.measures.true_changes += 1;
+            self.measures.true_stays += 1;
         }
     }
 

@@ -29,7 +29,7 @@ fn figures(text: &mut String, name: &str, measures: &Measures) {
     let awake = Quantiles::of(measures.with_ap.awake_ms.iter().copied());
     let exit = measures.departures_s(|departure| departure.exit && departure.learned);
     let interior = measures.departures_s(|departure| !departure.exit && departure.learned);
-    let per_true = measures.changes as f64 / (measures.true_changes.max(1)) as f64;
+    let per = |count: u64| measures.changes as f64 / count.max(1) as f64;
     let _ = writeln!(
         text,
         "  {name:<9}  false aways {}, false empties {}, missed departures {} ({} short), stuck home {:.1} h at most",
@@ -41,11 +41,15 @@ fn figures(text: &mut String, name: &str, measures: &Measures) {
     );
     let _ = writeln!(
         text,
-        "             room right {}, of all rooms {}; changes {} to {} true ({per_true:.2}); delay awake {} (if followed {}), {} of {} stays missed",
+        "             room right {}, of all rooms {}; changes {} ({} of them wrong) to {} true ({:.2}), {} without passages ({:.2}); delay awake {} (if followed {}), {} of {} stays missed",
         percent(measures.room.share()),
         percent(measures.room_all.share()),
         measures.changes,
+        measures.wrong_changes,
         measures.true_changes,
+        per(measures.true_changes),
+        measures.true_stays,
+        per(measures.true_stays),
         quantiles(awake),
         quantiles(Quantiles::of(measures.with_ap.awake_followed_ms.iter().copied())),
         measures.with_ap.missed,

@@ -108,11 +108,13 @@ fn a_house_called_empty_with_somebody_in_it_is_a_false_empty_once() {
 }
 
 #[test]
-fn passages_are_no_changes_and_nor_is_coming_back_from_one() {
+fn what_cannot_be_seen_is_no_change_and_passages_are_told_apart() {
     let mut case = Case::at(KITCHEN);
-    case.says(KITCHEN).is(KITCHEN, 100).is(BEDROOM, 15).is(KITCHEN, 100).is(BEDROOM, 100);
+    case.says(KITCHEN).is(KITCHEN, 100).is(BEDROOM, 4).is(KITCHEN, 100);
+    assert_eq!((case.measures().true_changes, case.measures().true_stays), (0, 0));
+    case.is(BEDROOM, 15).is(KITCHEN, 100).is(BEDROOM, 100);
     let measures = case.measures();
-    assert_eq!((measures.changes, measures.true_changes), (0, 1));
+    assert_eq!((measures.changes, measures.true_changes, measures.true_stays), (0, 3, 1));
     case.is(KITCHEN, 1);
     // The stay that nobody followed counts with its whole length.
     assert_eq!(case.measures().with_ap.awake_ms, [100_000]);
