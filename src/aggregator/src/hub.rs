@@ -326,6 +326,8 @@ impl Hub {
             Some(Topic::AggregatorStatus(instance)) => self.handle_instance(instance, payload, retained, now),
             Some(Topic::Status) => self.handle_own_status(payload),
             Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now),
+            // Whoever is not alone yet takes no orders.
+            Some(Topic::Set(_)) if self.phase != Phase::Active => {}
             Some(_) => {
                 let message = Given::Message { topic: below.into(), payload, retained };
                 if let Some(why) = self.decider.give(message, now) {
@@ -741,6 +743,20 @@ devices = ["02:00:00:00:00:01"]
         bench.message("whichroom/home/ap/hall/radios", &radios("02:00:00:00:00:a1"), false);
         bench.settle();
         assert_eq!(bench.last(tracked), None, "nothing new");
+    }
+
+    #[test]
+    fn commands_are_obeyed_as_messages_unless_they_are_retained() {
+        let mut bench = Bench::new();
+        bench.start();
+        let note = |bench: &mut Bench, retained| {
+            bench.message("whichroom/home/set/note", r#"{"text":"moved the sofa"}"#, retained);
+            !bench.hub.take_notes().is_empty()
+        };
+        assert!(!note(&mut bench, true));
+        assert!(note(&mut bench, false));
+        bench.event(Event::Disconnected { why: "gone".to_owned(), retry_in: std::time::Duration::ZERO });
+        assert!(!note(&mut bench, false), "it is not alone any more");
     }
 
     #[test]

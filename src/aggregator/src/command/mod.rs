@@ -20,6 +20,9 @@ use crate::note::Noted;
 /// Longest body of a command, in bytes.
 pub const BODY_MAX: usize = 64 << 10;
 
+/// Most characters of foreign text in an error.
+const TEXT_MAX: usize = 300;
+
 /// Something to be asked or told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -86,6 +89,12 @@ pub enum Refusal {
 impl Command {
     /// Reads a command from its name and its JSON object; an empty body is an empty object.
     pub fn read(name: &str, body: &[u8]) -> Result<Command, Refusal> {
+        if body.len() > BODY_MAX {
+            return Err(Refusal::Malformed(format!(
+                "{name}: {} bytes are too many; at most {BODY_MAX} are read",
+                body.len()
+            )));
+        }
         let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
         let fields: Value = serde_json::from_slice(body)
             .map_err(|error| Refusal::Malformed(format!("{name}: the body is no JSON: {error}")))?;
@@ -94,7 +103,7 @@ impl Command {
         }
         let tagged = serde_json::Map::from_iter([(name.to_owned(), fields)]);
         serde_json::from_value(Value::Object(tagged)).map_err(|error| {
-            let text = error.to_string();
+            let text = one_line(&error.to_string());
             match text.strip_prefix("unknown variant ") {
                 Some(rest) => Refusal::Unknown(format!("there is no command {rest}")),
                 None => Refusal::Malformed(format!("{name}: {text}")),
@@ -129,6 +138,14 @@ impl Command {
             | Command::Note { .. } => true,
         }
     }
+}
+
+/// Words that quote foreign text, for a log line.
+fn one_line(text: &str) -> String {
+    text.chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(TEXT_MAX)
+        .collect()
 }
 
 impl fmt::Display for Refusal {
@@ -198,6 +215,15 @@ mod tests {
             let refusal = Command::read(name, body.as_bytes()).unwrap_err().to_string();
             assert!(refusal.contains(because), "{name} {body}: {refusal}");
         }
+    }
+
+    #[test]
+    fn an_error_is_one_line_of_readable_length() {
+        let body = format!(r#"{{"id":"anna","{}\n2026 forged line":1}}"#, "x".repeat(1000));
+        let refusal = Command::read("explain", body.as_bytes()).unwrap_err().to_string();
+        assert!(!refusal.contains('\n') && refusal.chars().count() < 400, "{refusal}");
+        let long = " ".repeat(BODY_MAX + 1);
+        assert!(Command::read("samples", long.as_bytes()).unwrap_err().to_string().contains("too many"));
     }
 
     proptest::proptest! {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
-use flate2::bufread::GzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use whichroom_presence::Moment;
 
 use super::line::{self, HEADER_MAX, Header, LINE_MAX};
@@ -72,7 +72,7 @@ impl Reader {
         let mut plain = BufReader::with_capacity(1 << 16, bytes);
         let start = plain.fill_buf().map_err(|error| error.to_string())?;
         let input: Box<dyn BufRead> = if start.starts_with(&GZIP) {
-            Box::new(BufReader::with_capacity(1 << 16, GzDecoder::new(plain)))
+            Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(plain)))
         } else {
             Box::new(plain)
         };

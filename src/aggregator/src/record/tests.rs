@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::fs;
-use std::io::Cursor;
+use std::io::{Cursor, Write};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use std::io::Write as _;
 use whichroom_presence::Moment;
 
 use super::line::{HEADER_MAX, LINE_MAX};
@@ -191,6 +190,44 @@ fn a_recording_stays_as_small_as_was_allowed() {
     assert!(!read_all(fs::read(&target.file).unwrap()).unwrap().2, "it has a whole end");
 }
 
+/// A disk that does not answer.
+struct Stalled(mpsc::Receiver<()>);
+
+impl Write for Stalled {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        let _ = self.0.recv();
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_disk_that_does_not_answer_ends_the_recording_and_holds_nobody_up() {
+    let (_answer, stalled) = mpsc::channel();
+    let target = Target { file: "stalled.gz".into(), bytes_max: u64::MAX };
+    let writer = Writer::on(Stalled(stalled), &target, &header()).unwrap();
+    let mut noise = 7_u64;
+    let mut taken = 0;
+    // Longer than anything that is kept for a disk; noise, so that it has to be written.
+    while taken < 10_000 {
+        let line: Vec<u8> = std::iter::repeat_with(|| {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            u8::try_from(noise >> 56).unwrap_or_default()
+        })
+        .take(64 << 10)
+        .collect();
+        if !writer.write(line) {
+            break;
+        }
+        taken += 1;
+    }
+    assert!(taken < 10_000, "everything is kept in memory");
+    assert!(writer.finish().unwrap_err().contains("too slowly"));
+}
+
 #[test]
 fn a_cut_file_is_read_up_to_the_cut_wherever_it_is() {
     let lines: Vec<String> = (0..60)
@@ -255,6 +292,18 @@ fn a_bad_line_costs_no_other_and_is_named() {
     let (given, bad, is_cut) = read_all(plain(&lines)).unwrap();
     assert_eq!(given, ["1 Timeout", "5 Timeout"]);
     assert_eq!((bad, is_cut), ((3..=14).collect(), false));
+}
+
+#[test]
+fn two_recordings_in_one_file_are_not_taken_for_one() {
+    let one = plain(&[r#"{"t_ms":5,"event":"timeout"}"#]);
+    let both = [compressed(&one), compressed(&one)].concat();
+    assert_eq!(
+        read_all(both).unwrap(),
+        (vec!["5 Timeout".to_owned(), "5 Timeout".to_owned()], vec![3], false)
+    );
+    let with_more = [compressed(&one), b"more".to_vec()].concat();
+    assert_eq!(read_all(with_more).unwrap(), (vec!["5 Timeout".to_owned()], vec![], true));
 }
 
 #[test]

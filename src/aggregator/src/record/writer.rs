@@ -81,6 +81,11 @@ impl Writer {
             }
             named(&error)
         })?;
+        Writer::on(output, target, header).map_err(|error| named(&error))
+    }
+
+    /// As [`Writer::start`], to what is open.
+    pub fn on(output: impl Write + Send + 'static, target: &Target, header: &Header) -> io::Result<Writer> {
         let (lines, receiver) = mpsc::channel::<Vec<u8>>();
         let queued = Arc::new(AtomicUsize::new(0));
         let mut tape = Tape::new(output, target.bytes_max);
@@ -90,8 +95,7 @@ impl Writer {
         let thread = thread.spawn(move || {
             tape.write(&first)?;
             tape.run(&receiver, &taken)
-        });
-        let thread = thread.map_err(|error| named(&error))?;
+        })?;
         Ok(Writer { file: target.file.clone(), lines, queued, thread })
     }
 
@@ -107,16 +111,14 @@ impl Writer {
         before + length <= QUEUED_MAX && self.lines.send(line).is_ok()
     }
 
-    /// Writes what waits and closes the file.
+    /// Writes what waits and closes the file. A disk that is too far behind is left to itself, not waited for.
     pub fn finish(self) -> Result<Written, String> {
         drop(self.lines);
-        let behind = self.queued.load(Ordering::Relaxed) > QUEUED_MAX;
-        let written = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")));
-        let written = written.map_err(|error| format!("{}: {error}", self.file.display()))?;
-        if behind {
+        if self.queued.load(Ordering::Relaxed) > QUEUED_MAX {
             return Err(format!("{}: the disk takes it too slowly", self.file.display()));
         }
-        Ok(written)
+        let written = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread panicked")));
+        written.map_err(|error| format!("{}: {error}", self.file.display()))
     }
 }
 
