@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use whichroom_presence::calibration::{CalibrateError, Samples};
 use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
-use whichroom_presence::{Engine, Moment, Snapshot};
+use whichroom_presence::{Engine, Explanation, Moment, Snapshot};
 use whichroom_wire::{Id, Topic};
 
 use crate::calibrate::{Calibration, Calibrations};
@@ -144,11 +144,12 @@ impl Decider {
 
     fn carry_out(&mut self, command: &Command, now: Moment) -> Outcome {
         match command {
-            Command::Explain { id } => self.explain(id, now),
+            Command::Explain { id } => self.explain(id, now).map(Answer::Explanation),
             Command::Calibrate { device, room } => self.calibrate(device, room, now),
+            Command::GiveUpAp { ap } => self.give_up_ap(ap, now),
             Command::ResetDoze { id } => {
                 self.engine.reset_doze(id, now);
-                self.explain(id, now)
+                self.explain(id, now).map(Answer::Explanation)
             }
             Command::Samples {} => Ok(self.calibrations(now)),
             Command::ForgetSample { id } => {
@@ -174,6 +175,19 @@ impl Decider {
         std::mem::take(&mut self.notes)
     }
 
+    fn give_up_ap(&mut self, ap: &Id, now: Moment) -> Outcome {
+        if self.engine.give_up_ap(ap, now) {
+            return Ok(Answer::GivenUp { given_up: ap.clone() });
+        }
+        let view = self.engine.view(now);
+        if view.access_points.iter().any(|known| known.id == *ap) {
+            return Err(Refusal::Impossible(format!(
+                "{ap} reports; only what does not report is waited for"
+            )));
+        }
+        Err(Refusal::unknown_id("access point", ap, view.access_points.iter().map(|known| &known.id)))
+    }
+
     fn calibrate(&mut self, device: &Id, room: &Id, now: Moment) -> Outcome {
         let taken = self.clock.rfc3339(now);
         let device = self.engine.calibrate(device, room, taken, now).map_err(|error| {
@@ -191,14 +205,14 @@ impl Decider {
         Answer::Calibrations(Calibrations::of(&self.engine, now))
     }
 
-    fn explain(&self, id: &Id, now: Moment) -> Outcome {
-        let explanation = self.engine.explain(id, now).ok_or_else(|| {
+    /// Explains a person or a device.
+    pub fn explain(&self, id: &Id, now: Moment) -> Result<Explanation, Refusal> {
+        self.engine.explain(id, now).ok_or_else(|| {
             let view = self.engine.view(now);
             let people = view.people.iter().map(|person| &person.id);
             let known = people.chain(view.devices.iter().map(|device| &device.id));
             Refusal::unknown_id("person or device", id, known)
-        });
-        explanation.map(Answer::Explanation)
+        })
     }
 
     /// When to give [`Given::Timeout`].

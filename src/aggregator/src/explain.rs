@@ -8,8 +8,8 @@ use whichroom_presence::Explanation;
 use whichroom_wire::Id;
 
 use crate::Failure;
+use crate::command::Command;
 use crate::command::client::{self, Asked};
-use crate::command::{Answer, Command};
 use crate::replay::player::{End, Player, Seen};
 use crate::replay::{BadLines, say_end, time};
 
@@ -38,11 +38,11 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         }
     }
     let name = name.ok_or_else(|| Failure::usage(format!("whom or what to explain?\n\n{HELP}")))?;
-    let command = Command::Explain { id: id_of(&name)? };
+    let id = id_of(&name)?;
     let explanation: Explanation = match (recording, at) {
-        (Some(file), at) => of_recording(&file, at.as_deref(), &command)?,
+        (Some(file), at) => of_recording(&file, at.as_deref(), &id)?,
         (None, Some(_)) => return Err(Failure::usage(NO_PAST)),
-        (None, None) => asked.ask(&command)?,
+        (None, None) => asked.ask(&Command::Explain { id })?,
     };
     if json {
         // Structs with string keys always serialize.
@@ -54,7 +54,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
 const NO_PAST: &str = "--at needs a recording: the running aggregator knows the present only. Let it record with \
     whichroom run --record FILE, then: whichroom explain NAME --recording FILE --at TIME";
 
-fn of_recording(file: &Path, at: Option<&str>, command: &Command) -> Result<Explanation, Failure> {
+fn of_recording(file: &Path, at: Option<&str>, id: &Id) -> Result<Explanation, Failure> {
     let mut player = Player::open(file, None).map_err(Failure::usage)?;
     let at = at.map(|text| time::moment(text, player.clock(), player.began())).transpose();
     let at = at.map_err(Failure::usage)?;
@@ -78,13 +78,7 @@ fn of_recording(file: &Path, at: Option<&str>, command: &Command) -> Result<Expl
         return Err(Failure::usage(format!("{}: nothing is known of after", from_to(&player))));
     }
     say_end(file, &end, &clock.date_and_time(player.now()));
-    match player.ask(command) {
-        Ok(Answer::Explanation(explanation)) => Ok(explanation),
-        Ok(Answer::Calibration(_) | Answer::Calibrations(_) | Answer::Noted(_)) => {
-            Err(Failure::run("the answer is of another command"))
-        }
-        Err(refusal) => Err(Failure::usage(refusal.to_string())),
-    }
+    player.explain(id).map_err(|refusal| Failure::usage(refusal.to_string()))
 }
 
 /// The id that is meant: written as it is, or as the name it was made from.

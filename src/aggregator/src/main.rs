@@ -44,6 +44,7 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom history takes out what was kept, takes recordings in
   whichroom check   what is wrong with whichroom.toml
   whichroom explain why somebody is where they are said to be
+  whichroom give-up-ap an access point is not coming back: do not wait for it
   whichroom reset-doze forgets what was learned of a device's silences
   whichroom calibrate says in which room a device is now, and keeps what is heard of it there
   whichroom score   how right decisions are, on recorded traces or in a simulated house
@@ -113,6 +114,7 @@ fn dispatch() -> Result<(), Failure> {
                 Some("explain") => explain::main(args),
                 Some("calibrate") => calibrate::main(args),
                 Some("score") => score::main(args),
+                Some("give-up-ap") => tell::give_up_ap(args),
                 Some("reset-doze") => tell::reset_doze(args),
                 Some("record") => record::main(args),
                 Some("history") => history::command::main(args),

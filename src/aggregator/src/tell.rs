@@ -1,4 +1,4 @@
-//! Commands of one word to the aggregator that runs: `whichroom reset-doze`.
+//! Commands of one word to the aggregator that runs: `whichroom give-up-ap` and `whichroom reset-doze`.
 
 use lexopt::prelude::*;
 use whichroom_presence::Explanation;
@@ -13,6 +13,20 @@ whichroom reset-doze PERSON|DEVICE: forgets what was learned of how long a devic
 devices of a person; for a device that is used otherwise now. whichroom explain shows what was learned.
 
 ";
+
+const GIVE_UP_AP_HELP: &str = "\
+whichroom give-up-ap AP: an access point that does not report is not coming back soon. Nobody who left waits for it to be
+watched any more, until it reports again.
+
+";
+
+/// Runs `whichroom give-up-ap`.
+pub fn give_up_ap(args: lexopt::Parser) -> Result<(), Failure> {
+    let Some((asked, name)) = one_name(args, GIVE_UP_AP_HELP, "which access point?")? else { return Ok(()) };
+    let ap = id_of(&name)?;
+    asked.ask_text(&Command::GiveUpAp { ap: ap.clone() })?;
+    crate::print(&format!("{ap} is not waited for any more, until it reports again\n"))
+}
 
 /// Runs `whichroom reset-doze`.
 pub fn reset_doze(args: lexopt::Parser) -> Result<(), Failure> {

@@ -39,6 +39,11 @@ pub enum Command {
         /// Of the room.
         room: Id,
     },
+    /// An access point is not coming back: nobody waits for it until it reports again.
+    GiveUpAp {
+        /// Of the access point.
+        ap: Id,
+    },
     /// Forget what was learned of a device's silences, or of those of all devices of a person.
     ResetDoze {
         /// Of the person or device.
@@ -64,6 +69,11 @@ pub enum Command {
 pub enum Answer {
     /// Of [`Command::Explain`], and of [`Command::ResetDoze`] once it is forgotten.
     Explanation(Explanation),
+    /// Of [`Command::GiveUpAp`].
+    GivenUp {
+        /// The access point.
+        given_up: Id,
+    },
     /// Of [`Command::Calibrate`]: how far it is.
     Calibration(Calibration),
     /// Of [`Command::Samples`] and [`Command::ForgetSample`].
@@ -133,6 +143,7 @@ impl Command {
         match self {
             Command::Explain { .. } | Command::Samples {} => false,
             Command::Calibrate { .. }
+            | Command::GiveUpAp { .. }
             | Command::ResetDoze { .. }
             | Command::ForgetSample { .. }
             | Command::Note { .. } => true,
@@ -180,6 +191,7 @@ mod tests {
         vec![
             Command::Explain { id: id("anna") },
             Command::Calibrate { device: id("anna"), room: id("kitchen") },
+            Command::GiveUpAp { ap: id("garden") },
             Command::ResetDoze { id: id("anna-phone") },
             Command::Samples {},
             Command::ForgetSample { id: 7 },

@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use jiff::tz::TimeZone;
-use whichroom_presence::Moment;
 use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
+use whichroom_presence::{Explanation, Moment};
+use whichroom_wire::Id;
 
 use crate::clock::Clock;
-use crate::command::{Command, Outcome};
+use crate::command::Refusal;
 use crate::decider::{Decider, Given};
 use crate::record::line::Header;
 use crate::record::reader::{Next, Reader};
@@ -113,9 +114,9 @@ impl Player {
         self.now
     }
 
-    /// Asks what is known at the moment it came to.
-    pub fn ask(&mut self, command: &Command) -> Outcome {
-        self.decider.command(command, self.now)
+    /// Explains a person or a device at the moment it came to.
+    pub fn explain(&self, id: &Id) -> Result<Explanation, Refusal> {
+        self.decider.explain(id, self.now)
     }
 
     /// From now on, what counted of the access points' messages is shown, too.

@@ -170,6 +170,8 @@ struct Unknown<'a> {
 #[derive(Serialize)]
 struct ProblemText<'a> {
     ap: Option<&'a str>,
+    /// The access point that one may give up.
+    give_up: Option<&'a Id>,
     text: &'a str,
 }
 
@@ -313,7 +315,13 @@ impl<'a> Writer<'a> {
     }
 
     fn problem(&self, problem: &'a Problem) -> ProblemText<'a> {
-        ProblemText { ap: problem.ap.as_ref().map(|ap| self.ap_name(ap)), text: &problem.text }
+        let silent = |ap: &AccessPointView| matches!(ap.link, Link::Offline | Link::NeverSeen);
+        let known = |id: &Id| self.view.access_points.iter().any(|ap| ap.id == *id && silent(ap));
+        ProblemText {
+            ap: problem.ap.as_ref().map(|ap| self.ap_name(ap)),
+            give_up: problem.ap.as_ref().filter(|ap| known(ap)),
+            text: &problem.text,
+        }
     }
 
     fn ap_name(&self, id: &'a Id) -> &'a str {

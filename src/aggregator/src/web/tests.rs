@@ -28,6 +28,7 @@ fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
         }
         Ask::Command(
             Command::Calibrate { .. }
+            | Command::GiveUpAp { .. }
             | Command::ResetDoze { .. }
             | Command::ForgetSample { .. }
             | Command::Samples {}

@@ -6,18 +6,6 @@ const LISTENS_MS = 30_000;
 
 let shown = { who: "", rooms: "", revision: null, stages: new Map() };
 
-/// Sends a command; what the server refuses is an error in its words.
-async function command(name, body) {
-  const response = await fetch(`api/${name}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
-  return answer;
-}
-
 function say(text, isTrouble = false) {
   const says = $("calibrate-says");
   says.textContent = text;

@@ -294,7 +294,8 @@ function draw(next) {
 
   $("problems").hidden = next.problems.length === 0;
   show($("problem-list"), next.problems, (problem) => `${problem.ap} ${problem.text}`, (element, problem) => {
-    element.replaceChildren(...[problem.ap ? make("b", "", problem.ap) : null, problem.text].filter(Boolean));
+    const giveUp = problem.give_up ? giveUpButton(problem) : null;
+    element.replaceChildren(...[problem.ap ? make("b", "", problem.ap) : null, problem.text, giveUp].filter(Boolean));
   });
 
   const hasReported = next.access_points.some((ap) => ap.link !== "never-seen");
@@ -330,6 +331,35 @@ function openTarget() {
   }
 }
 
+// ---- commands ----
+
+/// Sends a command; what the server refuses is an error in its words.
+async function command(name, body) {
+  const response = await fetch(`api/${name}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
+  return answer;
+}
+
+/// For an access point that is not coming back.
+function giveUpButton({ ap, give_up: id }) {
+  const button = make("button", "plain give-up", "Do not wait for it");
+  button.type = "button";
+  button.addEventListener("click", async () => {
+    if (!confirm(`Decide without ${ap} until it reports again? Whoever left past it can then be away.`)) return;
+    try {
+      await command("give-up-ap", { ap: id });
+    } catch (error) {
+      button.replaceWith(make("span", "trouble", error.message));
+    }
+  });
+  return button;
+}
+
 // ---- why ----
 
 /// The person or device that is being explained; null when nothing is.
@@ -357,14 +387,11 @@ function openWhy(id, name) {
 async function explain(id) {
   let answer;
   try {
-    const response = await fetch("api/explain", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ id }),
-    });
-    answer = await response.json();
-  } catch {
-    answer = { error: "The aggregator does not answer; what was said before may be old." };
+    answer = await command("explain", { id });
+  } catch (error) {
+    // A browser's own words about a lost connection say nothing to anybody.
+    const lost = error instanceof TypeError;
+    answer = { error: lost ? "The aggregator does not answer; what was said before may be old." : error.message };
   }
   if (asked !== id) return;
   if (answer.error) {
