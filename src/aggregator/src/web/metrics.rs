@@ -231,6 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn the_dashboard_asks_for_nothing_that_is_not_there() {
+        let dashboard = include_str!("../../../../files/grafana/whichroom.json");
+        assert!(serde_json::from_str::<serde_json::Value>(dashboard).is_ok());
+        let counted = Counted { roams: BTreeMap::new(), history_is_written: Some(true) };
+        let mut view = example::view();
+        let radios = view.access_points.iter_mut().flat_map(|ap| &mut ap.radios);
+        radios.for_each(|radio| radio.utilization_permille = Some(120));
+        let text = metrics(&view, &counted);
+        let is_of_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+        let asked = dashboard.split("whichroom_").skip(1).map(|rest| rest.split(|c| !is_of_name(c)).next());
+        let asked: BTreeSet<String> = asked.flatten().map(|name| format!("whichroom_{name}")).collect();
+        assert!(asked.len() > 8, "{asked:?}");
+        for name in asked {
+            assert!(text.contains(&format!("\n{name}{{")), "{name}");
+        }
+    }
+
+    #[test]
     fn of_whom_only_home_or_away_is_to_be_known_nothing_else_is_said() {
         let mut view = example::view();
         let person = view.people[0].id.clone();
