@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use lexopt::prelude::*;
@@ -14,7 +15,7 @@ use whichroom_wire::{Id, Root};
 use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{
-    self, BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, KnownBy, Loaded,
+    self, Adoption, BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, KnownBy, Loaded,
 };
 use crate::history;
 use crate::init::agent_lines;
@@ -22,7 +23,7 @@ use crate::install::{self, AgentBroker, Install, lan_address};
 use crate::record::writer::{MAX_MB, Target};
 use crate::server::{Options, Server};
 use crate::state::{self, StateFile};
-use crate::web::{self, PageContext, WebServer};
+use crate::web::{self, Adopt, PageContext, WebServer};
 
 const RUN_HELP: &str = "\
 whichroom run: decides who is home and in which room, and serves the page.
@@ -124,15 +125,28 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     if let Some(target) = &record {
         log::info!("recording {}, at most {max_mb} MB", target.file.display());
     }
-    let server = start_server(&loaded, broker, state, context.of(&loaded.config), record)?;
+    let (adopted, adoptions) = mpsc::channel();
+    let adopt = loaded.file.clone().map(|file| adopter(file, adopted));
+    let server = start_server(&loaded, broker, state, context.of(&loaded.config), record, adopt)?;
     log::info!("page http://{}/", server.page());
     say_next_step(&loaded, &url);
-    let result = watch(signals, server, named.as_deref(), &context);
+    let result = watch(signals, server, named.as_deref(), &context, &adoptions);
     drop(feed);
     if let Some(embedded) = embedded {
         embedded.stop();
     }
     result
+}
+
+/// Writes what the page adopts, and says that the configuration is to be read again.
+fn adopter(file: PathBuf, adopted: mpsc::Sender<()>) -> Arc<Adopt> {
+    Arc::new(move |adoption: &Adoption| {
+        config::adopt_in(&file, adoption)?;
+        log::info!("{}: {} was added from the page", file.display(), adoption.mac);
+        // A server that stops reads nothing anew.
+        let _ = adopted.send(());
+        Ok(())
+    })
 }
 
 fn start_server(
@@ -141,6 +155,7 @@ fn start_server(
     state: StateFile,
     context: PageContext,
     record: Option<Target>,
+    adopt: Option<Arc<Adopt>>,
 ) -> Result<Server, Failure> {
     let config = &loaded.config;
     let history = config.history.map(|keep| history::Options { path: state.beside(history::FILE), keep });
@@ -157,6 +172,7 @@ fn start_server(
         observer: None,
         record,
         history,
+        adopt,
     })
 }
 
@@ -248,8 +264,12 @@ fn watch(
     server: Server,
     named: Option<&std::path::Path>,
     context: &Context,
+    adoptions: &mpsc::Receiver<()>,
 ) -> Result<(), Failure> {
     loop {
+        if adoptions.try_iter().count() > 0 {
+            reload(&server, named, context);
+        }
         for signal in signals.pending() {
             if signal != SIGHUP {
                 log::info!("stopping");

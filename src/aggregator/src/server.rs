@@ -27,7 +27,7 @@ use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
 use crate::web::metrics::{Counted, metrics};
-use crate::web::{self, Ask, Desk, PageContext, Past, WebServer, page_json};
+use crate::web::{self, Adopt, Ask, Desk, PageContext, Past, WebServer, page_json};
 
 /// The page's port unless the configuration names one.
 pub const PAGE_PORT: u16 = 8737;
@@ -66,6 +66,8 @@ pub struct Options {
     pub record: Option<Target>,
     /// Where what happened is kept.
     pub history: Option<history::Options>,
+    /// Makes unknown devices somebody's.
+    pub adopt: Option<Arc<Adopt>>,
 }
 
 /// What the main loop is told.
@@ -168,7 +170,11 @@ impl Server {
         let ask = Arc::new(move |ask| drop(asks.send(Input::Page(ask))));
         let (site, named) = watch::channel(Arc::new(history::site_of(&options.setup)));
         let past = options.history.as_ref().map(|kept| Past { path: kept.path.clone(), site: named });
-        let web = open_page(options.listen, options.hosts.clone(), Desk { state: page_receiver, ask, past })?;
+        let web = open_page(
+            options.listen,
+            options.hosts.clone(),
+            Desk { state: page_receiver, ask, past, adopt: options.adopt.clone() },
+        )?;
         let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
         let keeping = start_history(&options, &mut saved, &inputs);

@@ -1,6 +1,7 @@
 //! `whichroom.toml`: what it may hold, where it is looked for, and what is wrong with it. `run` and `check` read it
 //! through [`load`]; every mistake is reported, not the first, each with line, column and a suggestion.
 
+mod adopt;
 mod read;
 mod tls;
 mod walk;
@@ -16,6 +17,7 @@ use whichroom_wire::Id;
 use crate::history::Keep;
 use crate::web::packages::Packages;
 
+pub use adopt::{Adoption, adopt_in};
 pub use read::{broker_url, parse, socket_address};
 pub use tls::{BrokerTls, KnownBy};
 

@@ -202,6 +202,7 @@ fn start_server(
         observer: Some(Box::new(observer)),
         record: options.record.clone().map(|file| Target::new(file, MAX_MB)),
         history: Some(history::Options { path: scratch.join(history::FILE), keep: Keep::default() }),
+        adopt: None,
     })
 }
 

@@ -17,7 +17,7 @@ use super::{Ask, Shared};
 use crate::command::{BODY_MAX, Command, Outcome, Refusal};
 
 /// Somebody who sends a body slowly is let go after this.
-const BODY_WAIT: Duration = Duration::from_secs(10);
+pub(super) const BODY_WAIT: Duration = Duration::from_secs(10);
 /// The main loop answers within microseconds; it may be writing its state to a slow disk.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
@@ -55,16 +55,16 @@ pub(super) async fn command(
     }
 }
 
-const NO_SIGN_IN: &str = "the page is open to the network and has no sign-in, so it takes no commands that change \
+pub(super) const NO_SIGN_IN: &str = "the page is open to the network and has no sign-in, so it takes no commands that change \
     anything; set [web] listen to a loopback address such as 127.0.0.1:8737, and send them from the same machine";
 
 /// Whether only this machine reaches what listens there.
-fn is_private(ip: IpAddr) -> bool {
+pub(super) fn is_private(ip: IpAddr) -> bool {
     ip.is_loopback()
 }
 
 /// Whether a browser can only have sent it for our own page.
-fn from_here(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+pub(super) fn from_here(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let kind = text(header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
@@ -97,10 +97,10 @@ fn answer(outcome: &Outcome) -> Response {
     }
 }
 
-fn error(status: StatusCode, text: &str) -> Response {
+pub(super) fn error(status: StatusCode, text: &str) -> Response {
     json(status, serde_json::json!({ "error": text }).to_string())
 }
 
-fn json(status: StatusCode, text: String) -> Response {
+pub(super) fn json(status: StatusCode, text: String) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }

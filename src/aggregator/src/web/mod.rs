@@ -5,6 +5,7 @@
 //! It has no sign-in, so it trusts nobody: only known Host headers, only GET but for commands, small headers, few
 //! connections, a content security policy without inline anything, and nothing that is loaded from elsewhere.
 
+mod adopt;
 mod calibration;
 mod commands;
 pub mod feed;
@@ -15,6 +16,7 @@ mod outdated;
 pub mod packages;
 mod page;
 
+pub use adopt::Adopt;
 pub use history::Past;
 pub use page::{PageContext, Simulation, page_json};
 
@@ -49,6 +51,7 @@ const ROAMING_PAGE: &str = include_str!("assets/roaming.html");
 const ROAMING_STYLE: &str = include_str!("assets/roaming.css");
 const ROAMING_SCRIPT: &str = include_str!("assets/roaming.js");
 const TIMELINE_SCRIPT: &str = include_str!("assets/timeline.js");
+const ADOPT_SCRIPT: &str = include_str!("assets/adopt.js");
 const SCRIPT: &str = include_str!("assets/page.js");
 const CALIBRATE_SCRIPT: &str = include_str!("assets/calibrate.js");
 
@@ -125,6 +128,8 @@ pub struct Desk {
     pub ask: Arc<dyn Fn(Ask) + Send + Sync>,
     /// Where the past is, if it is kept.
     pub past: Option<Past>,
+    /// Makes unknown devices somebody's, if there is a configuration file.
+    pub adopt: Option<Arc<Adopt>>,
 }
 
 impl Desk {
@@ -144,6 +149,7 @@ pub fn start(listen: SocketAddr, allowed_hosts: Vec<String>, desk: Desk) -> Resu
             desk,
             events: Arc::new(Semaphore::new(EVENTS_MAX)),
             looks: Semaphore::new(LOOKS_MAX),
+            adoptions: Semaphore::new(1),
         }))
     })
 }
@@ -228,6 +234,8 @@ struct Shared {
     events: Arc<Semaphore>,
     /// Looks at the history at a time.
     looks: Semaphore,
+    /// The configuration is written by one at a time.
+    adoptions: Semaphore,
 }
 
 async fn serve(
@@ -291,6 +299,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/roaming.css", get(|| asset("text/css; charset=utf-8", ROAMING_STYLE)))
         .route("/roaming.js", get(|| asset("text/javascript; charset=utf-8", ROAMING_SCRIPT)))
         .route("/timeline.js", get(|| asset("text/javascript; charset=utf-8", TIMELINE_SCRIPT)))
+        .route("/adopt.js", get(|| asset("text/javascript; charset=utf-8", ADOPT_SCRIPT)))
         .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT)))
         .route("/api/state", get(state))
@@ -299,6 +308,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/api/report", get(history::report))
         .route("/api/device", get(history::device))
         .route("/api/radios", get(history::radios))
+        .route("/api/adopt", post(adopt::adopt))
         .route("/api/{command}", post(commands::command))
         .route("/metrics", get(scrape))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -38,7 +38,7 @@ fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
             let _ = reply.send(Err(Refusal::Impossible("nobody is connected".to_owned())));
         }
     };
-    let desk = Desk { state: receiver, ask: Arc::new(ask), past: None };
+    let desk = Desk { state: receiver, ask: Arc::new(ask), past: None, adopt: None };
     let server = start(SocketAddr::from((ip, 0)), allowed, desk).unwrap();
     Running { server, state }
 }
@@ -260,7 +260,7 @@ fn a_stop_closes_open_pages_and_frees_the_port() {
 fn a_taken_port_is_named() {
     let running = running(&[]);
     let (_sender, state) = watch::channel(Arc::from("{}"));
-    let desk = Desk { state, ask: Arc::new(|_| {}), past: None };
+    let desk = Desk { state, ask: Arc::new(|_| {}), past: None, adopt: None };
     let Err(error) = start(running.server.address(), Vec::new(), desk) else { panic!("the port was free") };
     let text = error.to_string();
     assert!(text.contains(&running.server.address().to_string()) && text.contains("[web] listen"), "{text}");

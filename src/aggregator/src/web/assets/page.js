@@ -248,16 +248,22 @@ function drawAccessPoint(element, ap) {
   }
 }
 
+/// Phones make an address of their own for each network; it names no maker.
+const isPrivate = (mac) => (parseInt(mac.slice(0, 2), 16) & 2) !== 0;
+
 function drawUnknown(element, device) {
   const cell = (...children) => make("td", "", ...children);
   element.replaceChildren(
-    cell(device.name ?? "no name"),
+    cell(device.name ?? (isPrivate(device.mac) ? "no name, private address" : "no name")),
     cell(make("code", "", device.mac), device.address ? ` ${device.address}` : ""),
     cell(device.ap),
     cell(device.ssid ?? ""),
     cell(device.signal_dbm === null ? "" : `${device.signal_dbm} dBm`),
     cell(counter(device.since)),
+    make("td", "adopt"),
   );
+  element.lastElementChild.dataset.mac = device.mac;
+  element.lastElementChild.dataset.host = device.name ?? "";
 }
 
 function personExample(unknown) {
