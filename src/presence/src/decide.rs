@@ -43,7 +43,7 @@ impl Engine {
         now: Moment,
     ) {
         let known = &mut self.devices[device.0 as usize];
-        let settled = known.memory.settle(evidence, before, &self.aps, &self.timing, now);
+        let settled = known.memory.settle(evidence, before, &self.aps, &self.nights, &self.timing, now);
         let association = known.memory.association;
         let at_exit = association.is_some_and(|place| self.aps[place.ap.0 as usize].exit);
         if at_exit && evidence == Evidence::Proof {
@@ -167,6 +167,7 @@ impl Engine {
             }
             Timer::Calibration(device) => self.finish_calibration(device, now),
             Timer::Phantom(device) => self.look_for_phantom(device, now),
+            Timer::LeftBehind(device) => self.touched.device(device),
             Timer::Reporting(ap) => self.look_at_reporting(ap, now),
             Timer::Blind(ap) => self.look_at_blindness(ap, now),
             Timer::Duplicate(ap) => self.look_at_duplicate(ap, now),
@@ -185,7 +186,11 @@ impl Engine {
         let again_ms = if fading.silence.kind == Kind::ExitLeft { LOOK_SOON_MS } else { LOOK_AGAIN_MS };
         if watched_ms < fading.needed_ms {
             let others = fading.watched_by_others(&self.aps, &self.exits, &self.timing, now);
-            let held_ms = fading.needed_ms.max(self.timing.blind_held_ms);
+            // Nobody goes into the garden for hours and is never heard inside.
+            let last = fading.silence.association.ap;
+            let share = |ap: ApIndex| if self.aps[ap.0 as usize].outdoor && ap != last { 2 } else { 1 };
+            let held_ms = others.map_or(0, |(_, blind)| self.timing.blind_held_ms / share(blind));
+            let held_ms = held_ms.max(fading.needed_ms);
             let assumed = others.filter(|(ms, _)| *ms >= held_ms);
             if let Some((watched_ms, blind)) = assumed {
                 return self.call_away(device, watched_ms, Some(blind), now);
@@ -213,6 +218,7 @@ impl Engine {
         memory.since = now;
         self.arm_device(device, now);
         self.touched.device(device);
+        self.timers.set(Timer::LeftBehind(device), now.after(self.timing.left_behind_ms));
     }
 
     /// Whether somebody is only taken to be away, because an AP that might tell is blind.
@@ -467,7 +473,8 @@ impl Engine {
         if !station.authorized || self.bssids.contains_key(&station.mac) {
             return false;
         }
-        self.ap_mut(ap).meet(station.mac, station.bssid, station.signal_dbm, now)
+        let settled = self.acquaintances.met(station.mac, now);
+        self.ap_mut(ap).meet(station.mac, station.bssid, station.signal_dbm, now) || settled
     }
 
     pub(crate) fn stranger_event(&mut self, ap: ApIndex, mac: Mac, bssid: Mac, change: &Change, now: Moment) {
@@ -485,7 +492,9 @@ impl Engine {
                 .ssid(bssid)
                 .is_some_and(|ssid| self.ssids.get(ssid).copied().unwrap_or_default() == SsidKind::Guest)
         };
-        let guests = state.strangers.values().filter(|stranger| is_guest(stranger.bssid)).count();
+        let is_fixture = |mac: &Mac| self.acquaintances.is_fixture(*mac);
+        let strangers = state.strangers.iter();
+        let guests = strangers.filter(|(mac, stranger)| is_guest(stranger.bssid) && !is_fixture(mac)).count();
         let guests = u32::try_from(guests).unwrap_or(u32::MAX);
         let before = std::mem::replace(&mut self.ap_mut(ap).guests, guests);
         if before != guests {

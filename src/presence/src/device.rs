@@ -22,6 +22,7 @@ use crate::doze::Doze;
 use crate::fading::{Before, Fading, Left, Silence};
 use crate::hearing::{Hearing, How, Level};
 use crate::ingest::TABLE_LAG_MS;
+use crate::nights::Nights;
 use crate::path::Path;
 use crate::rooms::RoomEstimate;
 use crate::setup::{Counts, Timing};
@@ -66,6 +67,8 @@ pub(crate) struct Memory {
     pub path: Path,
     /// What it usually does when it is silent.
     pub doze: Doze,
+    /// It came back from an absence.
+    pub arrived_at: Option<Moment>,
     /// When an exit heard it last, by whatever frame.
     pub exit_at: Option<Moment>,
     /// From when to when it was listed and not received, until somebody has learned from it.
@@ -142,6 +145,7 @@ impl Memory {
             moved_at: None,
             path: Path::default(),
             doze: Doze::default(),
+            arrived_at: None,
             exit_at: None,
             slept: None,
             rooms: RoomEstimate::default(),
@@ -381,6 +385,7 @@ impl Memory {
         evidence: Evidence,
         before: Option<Association>,
         aps: &[AccessPoint],
+        nights: &Nights,
         timing: &Timing,
         now: Moment,
     ) -> Settled {
@@ -402,7 +407,7 @@ impl Memory {
             (State::Undecided, true) if evidence >= Evidence::Listed => Some(State::Present),
             (State::Absent(_), true) if evidence == Evidence::Proof => Some(State::Present),
             (State::Fading(_), true) => Some(State::Present),
-            (State::Present, false) => self.fade(aps, timing, now),
+            (State::Present, false) => self.fade(aps, nights, timing, now),
             _ => None,
         };
         let state = next.is_some();
@@ -410,6 +415,9 @@ impl Memory {
         if let Some(next) = next {
             let before = std::mem::replace(&mut self.state, next);
             self.since = now;
+            if matches!((&before, &self.state), (State::Absent(_), State::Present)) {
+                self.arrived_at = Some(now);
+            }
             returned = match (before, &self.state) {
                 (State::Fading(fading), State::Present) => Some((fading.silence, false)),
                 (State::Absent(Some(left)), State::Present) => Some((left.silence, true)),
@@ -424,11 +432,16 @@ impl Memory {
     }
 
     /// The silence that begins with the end of the current claim.
-    fn fade(&mut self, aps: &[AccessPoint], timing: &Timing, now: Moment) -> Option<State> {
+    fn fade(&mut self, aps: &[AccessPoint], nights: &Nights, timing: &Timing, now: Moment) -> Option<State> {
         self.doze.at_home(now.since(self.since));
         let claim = self.current()?;
-        let before =
-            Before { claims: &self.claims, path: &self.path, doze: &self.doze, exit_at: self.exit_at };
+        let before = Before {
+            claims: &self.claims,
+            path: &self.path,
+            doze: &self.doze,
+            exit_at: self.exit_at,
+            is_day: nights.is_day(now),
+        };
         Some(State::Fading(Fading::new(claim, &before, aps, timing, now)))
     }
 

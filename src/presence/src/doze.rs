@@ -14,8 +14,8 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 /// Steps of length: up to 1 min, 1.5 min, ..., 15 h.
 const STEPS: usize = 18;
 
-/// Whoever walked off is away after this, whatever was learned.
-const FADED_MOST_MS: u64 = 3 * HOUR_MS + 30 * MINUTE_MS;
+/// By day, and in the open, nobody sleeps for longer.
+pub(crate) const NAP_MS: u64 = 3 * HOUR_MS + 30 * MINUTE_MS;
 
 /// What one silence weighs; weights fade by a thirty-second each day the device was at home.
 const ONE: u16 = 32;
@@ -42,6 +42,13 @@ pub(crate) enum Kind {
     Still,
     /// Listed all the time, and not received.
     Listed,
+}
+
+impl Kind {
+    /// Whether nothing but its length tells it from sleep.
+    pub fn is_sleep(self) -> bool {
+        matches!(self, Kind::Left | Kind::Still)
+    }
 }
 
 /// All kinds, in the order they are kept.
@@ -87,15 +94,15 @@ fn bounds(kind: Kind, timing: &Timing) -> Bounds {
             new_ms: 30 * MINUTE_MS,
             never_ms: 15 * MINUTE_MS,
             least_ms: 10 * MINUTE_MS,
-            most_ms: night_ms.min(FADED_MOST_MS),
+            most_ms: 30 * MINUTE_MS,
             enough: 12,
             known_ms: DAYS_MS,
         },
         Kind::Faded => Bounds {
-            new_ms: 2 * HOUR_MS,
+            new_ms: 100 * MINUTE_MS,
             never_ms: 75 * MINUTE_MS,
             least_ms: 30 * MINUTE_MS,
-            most_ms: night_ms.min(FADED_MOST_MS),
+            most_ms: 105 * MINUTE_MS,
             enough: 12,
             known_ms: DAYS_MS,
         },
@@ -128,8 +135,8 @@ impl Doze {
         let is_enough = weight >= enough * u32::from(ONE);
         // What was seen a few times may well last twice as long the next time; what was seen often, half as long again.
         let learned_ms = lengths.usual_ms().map_or(0, |ms| if is_enough { ms * 3 / 2 } else { ms * 2 });
-        let end_ms = match weight {
-            0 => never_ms,
+        let end_ms = match (weight, known_ms) {
+            (0, _) | (_, DAYS_MS) if !is_enough => never_ms,
             _ if is_enough => least_ms,
             _ => new_ms,
         };
@@ -273,8 +280,8 @@ mod tests {
         let long = known(&[150; 50]);
         assert!((225..=300).contains(&minutes(&long, Kind::Still)), "{}", minutes(&long, Kind::Still));
         assert_eq!(minutes(&long, Kind::FadedOut), 15, "each kind for itself");
-        let few = after(&[20, 20], Kind::FadedOut);
-        assert!((40..=60).contains(&minutes(&few, Kind::FadedOut)), "{}", minutes(&few, Kind::FadedOut));
+        let few = after(&[25, 25], Kind::FadedOut);
+        assert_eq!(minutes(&few, Kind::FadedOut), 30, "at most");
     }
 
     #[test]

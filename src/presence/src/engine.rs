@@ -10,10 +10,12 @@ use whichroom_wire::{Id, Mac};
 
 use crate::Moment;
 use crate::access_point::{AccessPoint, ApState};
+use crate::acquaintances::Acquaintances;
 use crate::calibration::Samples;
 use crate::collecting::{Calibrated, Collecting};
 use crate::device::{Device, Memory};
 use crate::house::House;
+use crate::nights::Nights;
 use crate::output::{Effect, Problem, Witnessed};
 use crate::person::{Person, PersonState};
 use crate::publish::{PublishedDevice, Touched};
@@ -49,6 +51,8 @@ pub struct Engine {
     pub(crate) fading: BTreeSet<DeviceIndex>,
     pub(crate) people: Vec<Person>,
     pub(crate) house: House,
+    pub(crate) nights: Nights,
+    pub(crate) acquaintances: Acquaintances,
     /// Addresses of the home's own BSSs, and whose they are: no strangers.
     pub(crate) bssids: BTreeMap<Mac, ApIndex>,
     pub(crate) bssids_revision: u64,
@@ -125,6 +129,8 @@ impl Engine {
             fading: BTreeSet::new(),
             people: Vec::new(),
             house: House::new(now),
+            nights: Nights::new(now),
+            acquaintances: Acquaintances::default(),
             bssids: BTreeMap::new(),
             bssids_revision: 0,
             problems: BTreeSet::new(),
@@ -249,6 +255,9 @@ impl Engine {
         for index in 0..self.devices.len() {
             let device = device_index(index);
             self.arm_device(device, now);
+            if matches!(self.devices[index].memory.state, crate::device::State::Absent(Some(_))) {
+                self.timers.set(Timer::LeftBehind(device), now.after(self.timing.left_behind_ms));
+            }
             if self.devices[index].memory.claims.iter().any(|claim| claim.leaving.is_some()) {
                 self.timers.set(Timer::Parting(device), now.after(self.timing.debounce_ms));
             }
@@ -267,6 +276,8 @@ impl Engine {
         next.effects = old.effects;
         next.witnessed = old.witnessed;
         next.started = old.started;
+        next.nights = old.nights;
+        next.acquaintances = old.acquaintances;
         next.problems = old.problems;
         next.broker_problem = old.broker_problem;
         next.samples = old.samples;

@@ -4,7 +4,7 @@
 use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::claims::{Association, Claim, Gone, Parting};
-use crate::doze::{Doze, Kind};
+use crate::doze::{Doze, Kind, NAP_MS};
 use crate::path::Path;
 use crate::setup::Timing;
 use crate::timers::ApIndex;
@@ -16,7 +16,11 @@ const HEARD_BEFORE_MS: u64 = 10 * 60_000;
 /// A signal that fell to this is at the edge of what an AP covers. Who walks off past an exit is soon out of its reach;
 /// inside, phones also lie at the edge of an AP that they would not give up.
 const WEAK_DBM: i8 = -75;
-const EXIT_WEAK_DBM: i8 = -71;
+const OUTDOOR_WEAK_DBM: i8 = -71;
+
+/// At an exit that stands inside, the far end of the flat is as weak as the stairs: only what is weaker still was taken
+/// out.
+const INDOOR_GONE_DBM: i8 = -80;
 
 /// hostapd polls a station that was silent for 300 s. One that is thrown out later than that has answered a poll since
 /// it was heard last: wherever it was then, it stayed there.
@@ -69,6 +73,8 @@ pub(crate) struct Before<'a> {
     pub doze: &'a Doze,
     /// An exit heard it then, if one ever did.
     pub exit_at: Option<Moment>,
+    /// Nobody of the house ever slept long from this time of the day on.
+    pub is_day: bool,
 }
 
 impl Fading {
@@ -82,16 +88,22 @@ impl Fading {
     ) -> Fading {
         let gone = claim.gone.unwrap_or(Gone { at: now, parting: Parting::Unlisted });
         let ap = &aps[claim.association.ap.0 as usize];
-        let ending = before.path.ending(if ap.exit { EXIT_WEAK_DBM } else { WEAK_DBM });
+        let ending = before.path.ending(if ap.outdoor { OUTDOOR_WEAK_DBM } else { WEAK_DBM });
         let heard = claim.heard_at().unwrap_or(gone.at);
         let is_fading = ending.is_fading && gone.at.since(heard) <= ONE_POLL_MS;
         let is_outward =
             ap.state.leads_out() || before.exit_at.is_some_and(|at| heard.since(at) <= ON_THE_WAY_MS);
+        let place = match (ap.exit, ap.outdoor) {
+            (true, true) => Place::OutdoorExit,
+            (true, false) if ending.dbm.is_some_and(|dbm| dbm <= INDOOR_GONE_DBM) => Place::IndoorExitGone,
+            (true, false) => Place::IndoorExit,
+            (false, _) => Place::Inside,
+        };
         let silence = Silence {
             since: gone.at,
             association: claim.association,
             parting: gone.parting,
-            kind: kind(gone.parting, ap.exit, is_fading, is_outward),
+            kind: kind(gone.parting, place, is_fading, is_outward),
             signal_dbm: claim.signal.last_dbm(),
             fall_db: is_fading.then_some(ending.fall_db),
         };
@@ -103,13 +115,15 @@ impl Fading {
             }
         }
         let needed_ms = before.doze.plausible_ms(silence.kind, timing);
+        let is_nap = ap.outdoor || before.is_day;
+        let needed_ms = if is_nap && silence.kind.is_sleep() { needed_ms.min(NAP_MS) } else { needed_ms };
         Fading { silence, needed_ms, required, carried_ms: 0, carried_others_ms: 0, from: gone.at }
     }
 
     /// The BSS went a moment after the device: it did not leave.
     pub fn lost_with_bss(&mut self, doze: &Doze, timing: &Timing) {
         self.silence.parting = Parting::BssLost;
-        self.silence.kind = if self.silence.fall_db.is_some() { Kind::FadedOut } else { Kind::Still };
+        self.silence.kind = if self.silence.fall_db.is_some() { Kind::Faded } else { Kind::Still };
         self.needed_ms = doze.plausible_ms(self.silence.kind, timing);
     }
 
@@ -191,23 +205,38 @@ impl Fading {
     }
 }
 
-/// What a silence is like. Short where people leave past this AP and it looked like leaving: with a strong and steady
-/// signal, only a leave frame does.
-fn kind(parting: Parting, is_exit: bool, is_fading: bool, is_outward: bool) -> Kind {
-    match (parting, is_exit, is_fading) {
-        // The exit's short timer is not for what went with its BSS; who was walking off then was on the way out.
-        (Parting::BssLost | Parting::ApRestarted, true, true) => Kind::FadedOut,
-        (Parting::BssLost | Parting::ApRestarted, true, false) => Kind::Still,
+/// Where a silence began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inside,
+    /// At an exit in the open: nobody sleeps there.
+    OutdoorExit,
+    /// At an exit that is inside: perhaps the only AP of a flat.
+    IndoorExit,
+    /// The same, at the very end of its reach.
+    IndoorExitGone,
+}
+
+/// What a silence is like. Short where people leave past this AP and it looked like leaving.
+fn kind(parting: Parting, place: Place, is_fading: bool, is_outward: bool) -> Kind {
+    use Place::{IndoorExit, IndoorExitGone, Inside, OutdoorExit};
+    match (parting, place, is_fading) {
+        // No short timer is for what went with its BSS: phones take up to an hour to come back.
+        (Parting::BssLost | Parting::ApRestarted, _, true) => Kind::Faded,
+        (Parting::BssLost | Parting::ApRestarted, ..) => Kind::Still,
         // Outside, and not seen by any other since.
-        (Parting::ApBlind, true, _) => Kind::FadedOut,
-        (Parting::ApBlind, false, _) => Kind::Still,
+        (Parting::ApBlind, OutdoorExit, _) => Kind::FadedOut,
+        (Parting::ApBlind, ..) => Kind::Still,
         (Parting::Phantom, ..) => Kind::Listed,
-        (Parting::LeaveFrame, true, true) => Kind::ExitLeft,
-        (Parting::LeaveFrame, true, false) => Kind::ExitFaded,
-        (Parting::LeaveFrame, false, false) => Kind::Left,
-        (Parting::Unlisted | Parting::SentAway | Parting::PollFailed, true, true) => Kind::ExitFaded,
-        (_, false, true) if is_outward => Kind::FadedOut,
-        (_, false, true) => Kind::Faded,
+        (Parting::LeaveFrame, OutdoorExit | IndoorExitGone, true) => Kind::ExitLeft,
+        (Parting::LeaveFrame, OutdoorExit, false) => Kind::ExitFaded,
+        // Phones turn their WiFi off at the bedside, too.
+        (Parting::LeaveFrame, _, false) => Kind::Left,
+        (_, OutdoorExit | IndoorExitGone, true) => Kind::ExitFaded,
+        (Parting::LeaveFrame, IndoorExit, true) => Kind::FadedOut,
+        (_, IndoorExit, true) => Kind::Faded,
+        (_, Inside, true) if is_outward => Kind::FadedOut,
+        (_, Inside, true) => Kind::Faded,
         (_, _, false) => Kind::Still,
     }
 }

@@ -64,6 +64,7 @@ impl Engine {
         {
             return;
         }
+        self.nights.slept(silence.since, silent_ms);
         self.devices[device.0 as usize].memory.doze.learn(silence.kind, silent_ms, &self.timing);
     }
 
@@ -73,6 +74,7 @@ impl Engine {
         let Some((from, to)) = memory.slept.take() else { return };
         let (State::Present, Some(association)) = (&memory.state, memory.association) else { return };
         if self.was_watched(from, to, association.ap) {
+            self.nights.slept(from, to.since(from));
             let doze = &mut self.devices[device.0 as usize].memory.doze;
             doze.learn(Kind::Listed, to.since(from), &self.timing);
         }

@@ -7,6 +7,7 @@
 //! samples of it while a calibration listens, and `asking` says when a device is asked for its own view.
 
 mod access_point;
+mod acquaintances;
 mod asking;
 pub mod calibration;
 mod claims;
@@ -22,6 +23,7 @@ mod house;
 mod ingest;
 mod learning;
 mod moment;
+mod nights;
 pub mod output;
 mod path;
 mod person;

@@ -12,6 +12,9 @@ impl Moment {
         Moment(ms)
     }
 
+    /// Before everything.
+    pub(crate) const FIRST: Moment = Moment(i64::MIN);
+
     /// Milliseconds since the clock's zero.
     pub const fn as_ms(self) -> i64 {
         self.0

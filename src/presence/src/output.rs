@@ -359,6 +359,8 @@ pub struct UnknownView {
     pub host: Option<Host>,
     /// Since when.
     pub since: Moment,
+    /// It has not left for three days: a plug or a repeater, no guest.
+    pub fixture: bool,
     /// Last signal.
     pub signal_dbm: Option<i8>,
 }

@@ -6,10 +6,13 @@ use whichroom_wire::Id;
 use crate::Moment;
 use crate::device::{Device, State};
 use crate::output::Home;
-use crate::setup::{Counts, Detail};
+use crate::setup::{Counts, Detail, Timing};
 
 /// A device heard this recently is awake: it may be in a hand.
 const AWAKE_MS: u64 = 10 * 60_000;
+
+/// What moved so shortly after another device had gone was put down on the way out.
+const TOGETHER_MS: u64 = 2 * 60_000;
 
 /// A person.
 #[derive(Debug)]
@@ -57,9 +60,10 @@ impl Person {
         &self,
         devices: &[Device],
         stale_since: impl Fn(&Device) -> Option<Moment>,
+        timing: &Timing,
         now: Moment,
     ) -> PersonState {
-        let home = self.home(devices);
+        let home = self.home(devices, timing, now);
         let before = self.state;
         let device = match home {
             Home::Home => self.nearest(devices, now).or(before.device),
@@ -92,7 +96,7 @@ impl Person {
 
     /// A home that was published never turns into undecided, nor does an away: a device nobody decided about yet,
     /// new in the configuration, changes nothing.
-    fn home(&self, devices: &[Device]) -> Home {
+    fn home(&self, devices: &[Device], timing: &Timing, now: Moment) -> Home {
         let mut counting = self.counting(devices).peekable();
         if counting.peek().is_none() {
             return self.state.home;
@@ -100,12 +104,43 @@ impl Person {
         let mut all_absent = true;
         for device in counting {
             match device.memory.state {
-                State::Present | State::Fading(_) => return Home::Home,
+                State::Present | State::Fading(_) if !self.is_left_behind(device, devices, timing, now) => {
+                    return Home::Home;
+                }
+                State::Present | State::Fading(_) => {}
                 State::Undecided => all_absent = false,
                 State::Absent(_) => {}
             }
         }
         if all_absent { Home::Away } else { self.state.home }
+    }
+
+    /// Whether a device stayed where it was when another of the person's left, and has not been carried about since.
+    fn is_left_behind(&self, device: &Device, devices: &[Device], timing: &Timing, now: Moment) -> bool {
+        let memory = &device.memory;
+        let moved_at = memory.rooms.since().max(memory.arrived_at.unwrap_or(Moment::FIRST));
+        let mut others = self.counting(devices).filter(|other| other.id != device.id);
+        others.any(|other| match &other.memory.state {
+            State::Absent(Some(left)) => {
+                let is_sure =
+                    left.assumed.is_none() && now.since(other.memory.since) >= timing.left_behind_ms;
+                is_sure && moved_at <= left.silence.since.after(TOGETHER_MS)
+            }
+            State::Absent(None) | State::Undecided | State::Present | State::Fading(_) => false,
+        })
+    }
+
+    /// Devices that stayed at home without their person.
+    pub fn left_behind<'a>(
+        &'a self,
+        devices: &'a [Device],
+        timing: &'a Timing,
+        now: Moment,
+    ) -> impl Iterator<Item = &'a Device> {
+        let there = |device: &&Device| matches!(device.memory.state, State::Present | State::Fading(_));
+        self.counting(devices)
+            .filter(there)
+            .filter(move |device| self.is_left_behind(device, devices, timing, now))
     }
 
     /// The device that moves with the person: connected before fading, then the one that roamed last, then awake
@@ -139,8 +174,9 @@ impl Person {
 
     /// The counting device whose absence came last: it decided.
     fn last_to_leave(&self, devices: &[Device]) -> Option<usize> {
+        let is_away = |index: &usize| matches!(devices[*index].memory.state, State::Absent(_));
         let counting = self.devices.iter().copied().filter(|index| devices[*index].counts == Counts::Always);
-        counting.max_by_key(|index| (devices[*index].memory.since, std::cmp::Reverse(*index)))
+        counting.filter(is_away).max_by_key(|index| (devices[*index].memory.since, std::cmp::Reverse(*index)))
     }
 
     /// Nobody can tell only if nobody can tell of any device that keeps the person home.

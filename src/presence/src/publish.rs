@@ -86,7 +86,7 @@ impl Engine {
 
     fn judge(&self, index: usize, now: Moment) -> PersonState {
         let stale = |device: &Device| device.memory.stale_since(&self.aps, &self.exits, &self.timing, now);
-        self.people[index].judge(&self.devices, stale, now)
+        self.people[index].judge(&self.devices, stale, &self.timing, now)
     }
 
     /// Enters a person's new state where others look.

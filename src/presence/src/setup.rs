@@ -152,8 +152,10 @@ pub struct Timing {
     /// Blindness after which a problem is said.
     pub blind_said_ms: u64,
     /// A blind AP that a device was not last seen on holds its departure back for so long at most, while all others
-    /// watch.
+    /// watch; half of it where the AP stands in the open.
     pub blind_held_ms: u64,
+    /// One of a person's devices is away for so long before another that has not moved since counts no more.
+    pub left_behind_ms: u64,
     /// Blindness after which an AP leaves the required set.
     pub blind_given_up_ms: u64,
     /// The same for devices that were last seen on it.
@@ -176,7 +178,8 @@ impl Default for Timing {
             debounce_ms: 3_000,
             reporting_ms: 45_000,
             blind_said_ms: 30 * MINUTE,
-            blind_held_ms: 3 * HOUR + 30 * MINUTE,
+            blind_held_ms: 3 * HOUR + 20 * MINUTE,
+            left_behind_ms: 10 * MINUTE,
             blind_given_up_ms: 24 * HOUR,
             blind_forgotten_ms: 72 * HOUR,
             phantom_ms: 12 * HOUR,

@@ -14,6 +14,7 @@ use crate::device::{Device, Memory, State};
 use crate::doze::{Doze, Kind};
 use crate::engine::Engine;
 use crate::fading::{Fading, Left, Silence};
+use crate::nights::Nights;
 use crate::output::Home;
 use crate::path::{Path, Stay};
 use crate::person::PersonState;
@@ -31,6 +32,10 @@ pub struct Snapshot {
     devices: Vec<SavedDevice>,
     people: Vec<SavedPerson>,
     house: SavedHouse,
+    #[serde(default)]
+    nights: SavedNights,
+    #[serde(default)]
+    acquaintances: Vec<SavedAcquaintance>,
     /// How long ago it was taken, where that is known.
     #[serde(default)]
     taken_ms_ago: u64,
@@ -67,11 +72,28 @@ struct SavedDevice {
     doze: SavedDoze,
     heard_ms_ago: Option<u64>,
     #[serde(default)]
+    arrived_ms_ago: Option<u64>,
+    #[serde(default)]
     exit_ms_ago: Option<u64>,
     moved_ms_ago: Option<u64>,
     room: Option<Id>,
     room_since_ms_ago: u64,
     confidence: u8,
+}
+
+/// A station nobody named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedAcquaintance {
+    mac: Mac,
+    since_ms_ago: u64,
+    seen_ms_ago: u64,
+}
+
+/// When the house sleeps.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedNights {
+    day_ms: u64,
+    begun: Vec<u8>,
 }
 
 /// Where it was heard, and how loudly.
@@ -194,6 +216,12 @@ impl Engine {
             device: person.state.device.map(|device| self.devices[device].id.clone()),
             confidence: person.state.confidence,
         });
+        let (day_ms, begun) = self.nights.saved(now);
+        let acquaintances = self.acquaintances.known().map(|(mac, known)| SavedAcquaintance {
+            mac: *mac,
+            since_ms_ago: now.since(known.since),
+            seen_ms_ago: now.since(known.seen),
+        });
         Snapshot {
             version: VERSION,
             access_points: access_points.collect(),
@@ -204,6 +232,8 @@ impl Engine {
                 since_ms_ago: now.since(self.house.since),
                 emptying: self.house.empty_from.is_some(),
             },
+            nights: SavedNights { day_ms, begun },
+            acquaintances: acquaintances.collect(),
             taken_ms_ago: 0,
         }
     }
@@ -245,6 +275,7 @@ impl Engine {
             path: memory.path.stays().iter().map(|stay| self.save_stay(stay, now)).collect(),
             doze: SavedDoze { home_ms, weights },
             heard_ms_ago: memory.heard_at.map(|heard| now.since(heard)),
+            arrived_ms_ago: memory.arrived_at.map(|at| now.since(at)),
             exit_ms_ago: memory.exit_at.map(|at| now.since(at)),
             moved_ms_ago: memory.moved_at.map(|moved| now.since(moved)),
             room: memory.rooms.room().map(|room| self.rooms[room].id.clone()),
@@ -311,6 +342,13 @@ impl Engine {
             if let Some(position) = people.get(&saved.id) {
                 self.restore_person(*position, saved, shown);
             }
+        }
+        let day_ms = snapshot.nights.day_ms.saturating_add(snapshot.taken_ms_ago);
+        self.nights = Nights::restored(day_ms, &snapshot.nights.begun, now);
+        for saved in snapshot.acquaintances {
+            // While we did not run it may have been there.
+            let (since, seen) = (now.before(saved.since_ms_ago), now.before(saved.seen_ms_ago));
+            self.acquaintances.restore(saved.mac, since, seen);
         }
         self.house.state = snapshot.house.state;
         self.house.since = shown.before(snapshot.house.since_ms_ago);
@@ -393,6 +431,7 @@ impl Engine {
         memory.since = shown.before(saved.since_ms_ago);
         memory.heard_at = saved.heard_ms_ago.map(|ms| shown.before(ms));
         memory.moved_at = saved.moved_ms_ago.map(|ms| shown.before(ms));
+        memory.arrived_at = saved.arrived_ms_ago.map(|ms| shown.before(ms));
         memory.exit_at = saved.exit_ms_ago.map(|ms| shown.before(ms));
         let stays = saved.path.iter().filter_map(|stay| {
             let (from, to) = (shown.before(stay.from_ms_ago), shown.before(stay.to_ms_ago));

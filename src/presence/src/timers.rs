@@ -30,6 +30,8 @@ pub enum Timer {
     Room(DeviceIndex),
     /// When a device that is listed, but no longer received, may be a phantom.
     Phantom(DeviceIndex),
+    /// When a device has been away for long enough for the person's others, left behind, to count no more.
+    LeftBehind(DeviceIndex),
     /// When an access point may have been silent for too long to count as reporting.
     Reporting(ApIndex),
     /// When to say, or to say anew, that an access point's blindness keeps decisions from being made.

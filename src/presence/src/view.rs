@@ -5,7 +5,7 @@ use whichroom_wire::aggregator::HouseState;
 use crate::Moment;
 use crate::engine::{Engine, device_index};
 use crate::output::{
-    AccessPointView, DeviceView, HouseView, PersonView, Reason, RoomView, UnknownView, View,
+    AccessPointView, DeviceView, Home, HouseView, PersonView, Reason, RoomView, UnknownView, View,
 };
 use crate::reasons::Words;
 use crate::setup::Detail;
@@ -31,6 +31,14 @@ impl Engine {
         if person.devices.len() > 1 {
             if let (Some(device), Some(first)) = (device, because.first_mut()) {
                 first.0 = format!("{}: {}", device.name, first.0);
+            }
+        }
+        if state.home == Home::Away {
+            for other in person.left_behind(&self.devices, &self.timing, now) {
+                let name = &other.name;
+                because.push(Reason(format!(
+                    "{name} stayed, and has not been moved since: until it is, it does not count"
+                )));
             }
         }
         let room = state.room.map(|room| &self.rooms[room]);
@@ -176,6 +184,7 @@ impl Engine {
             ssid: ap.state.ssid(stranger.bssid).map(str::to_owned),
             host: host(mac),
             since: stranger.since,
+            fixture: self.acquaintances.is_fixture(mac),
             signal_dbm: stranger.signal_dbm,
         });
         shown.collect()

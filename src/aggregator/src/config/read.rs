@@ -497,7 +497,7 @@ impl Reader<'_> {
         let mut timing = Timing::default();
         let Some(section) = self.walk.table(root, "timing") else { return timing };
         const WEEK_S: i64 = 7 * 24 * 3600;
-        let keys: [(&str, &mut u64); 11] = [
+        let keys: [(&str, &mut u64); 12] = [
             ("left_s", &mut timing.left_ms),
             ("exit_s", &mut timing.exit_ms),
             ("interior_s", &mut timing.interior_ms),
@@ -507,6 +507,7 @@ impl Reader<'_> {
             ("blind_held_s", &mut timing.blind_held_ms),
             ("blind_given_up_s", &mut timing.blind_given_up_ms),
             ("blind_forgotten_s", &mut timing.blind_forgotten_ms),
+            ("left_behind_s", &mut timing.left_behind_ms),
             ("phantom_s", &mut timing.phantom_ms),
             ("empty_hold_s", &mut timing.empty_hold_ms),
         ];

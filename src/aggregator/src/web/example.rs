@@ -171,6 +171,7 @@ pub fn view() -> View {
                     address: Some("192.168.1.77".into()),
                 }),
                 since: ago(31),
+                fixture: false,
                 signal_dbm: Some(-61),
             },
             UnknownView {
@@ -179,6 +180,7 @@ pub fn view() -> View {
                 ssid: None,
                 host: None,
                 since: ago(3),
+                fixture: false,
                 signal_dbm: None,
             },
         ],
