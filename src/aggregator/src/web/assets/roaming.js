@@ -134,8 +134,8 @@ async function loadTimeline() {
 function fit() {
   const begins = timeline.rows.flatMap((row) => row.bars.map(([begin]) => begin));
   const age = view.to - Math.min(...begins);
-  if (begins.length && age < view.span / 2) {
-    view.span = SPANS.map(([, span]) => span).find((span) => span >= age) ?? view.span;
+  if (begins.length && age < view.span * 0.8) {
+    view.span = Math.max(HOUR, age * 1.05);
     present();
   }
 }
