@@ -197,9 +197,11 @@ fn each_device(document: &mut DocumentMut, see: &mut dyn FnMut(Written<'_>) -> b
     let people = document.get_mut("person").and_then(Item::as_array_of_tables_mut);
     for person in people.into_iter().flat_map(ArrayOfTables::iter_mut) {
         let seen = match person.get_mut("devices") {
-            Some(Item::Value(Value::Array(array))) => array.iter_mut().any(|element| match element {
-                Value::InlineTable(table) => see(Written::Table(table)),
-                plain => see(Written::Plain(plain)),
+            Some(Item::Value(Value::Array(array))) => array.iter_mut().any(|element| {
+                if let Value::InlineTable(table) = element {
+                    return see(Written::Table(table));
+                }
+                see(Written::Plain(element))
             }),
             Some(Item::ArrayOfTables(tables)) => tables.iter_mut().any(|table| see(Written::Table(table))),
             Some(Item::None | Item::Table(_) | Item::Value(_)) | None => false,

@@ -212,24 +212,21 @@ impl From<io::Error> for ExportError {
 
 /// Rows on their way out.
 enum Rows<W: Write> {
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     JsonLines(W),
 }
 
 impl<W: Write> Rows<W> {
     fn new(format: Format, to: W) -> Rows<W> {
         match format {
-            Format::Csv => Rows::Csv(csv::Writer::from_writer(to)),
+            Format::Csv => Rows::Csv(Box::new(csv::Writer::from_writer(to))),
             Format::JsonLines => Rows::JsonLines(to),
         }
     }
 
     fn row(&mut self, row: &impl Serialize) -> Result<(), ExportError> {
         match self {
-            Rows::Csv(writer) => writer.serialize(row).map_err(|error| match error.into_kind() {
-                csv::ErrorKind::Io(error) => ExportError::Write(error),
-                other => ExportError::Write(io::Error::other(format!("{other:?}"))),
-            }),
+            Rows::Csv(writer) => writer.serialize(row).map_err(|error| ExportError::Write(error.into())),
             Rows::JsonLines(writer) => {
                 serde_json::to_writer(&mut *writer, row).map_err(io::Error::from)?;
                 Ok(writer.write_all(b"\n")?)

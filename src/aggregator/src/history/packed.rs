@@ -31,12 +31,12 @@ pub fn pack(hour: &Hour) -> Vec<u8> {
 
 /// The hour of bytes; what is no minute is left out.
 pub fn unpack(bytes: &[u8]) -> Hour {
-    let minute = |chunk: &[u8]| {
+    let minute = |chunk: &[u8; MINUTE_BYTES]| {
         let &[minute @ 0..60, min, mean, max, low, high] = chunk else { return None };
         let [min_dbm, mean_dbm, max_dbm] = [min, mean, max].map(u8::cast_signed);
         Some((minute, Minute { min_dbm, mean_dbm, max_dbm, count: u16::from_le_bytes([low, high]) }))
     };
-    bytes.chunks_exact(MINUTE_BYTES).filter_map(minute).collect()
+    bytes.as_chunks().0.iter().filter_map(minute).collect()
 }
 
 #[cfg(test)]

@@ -347,7 +347,7 @@ fn writes_until_it_is_killed() {
     let Some(path) = std::env::var_os(VICTIM) else { return };
     let mut writer = Writer::open(Path::new(&path)).unwrap();
     let begin = writer_count(&writer, "note");
-    for n in begin.. {
+    for n in begin..i64::MAX {
         let note = Note { at: at(n), text: "x".repeat(200) };
         let mut entries = spans(&[span(1, n * 10, n * 10 + 5)]);
         entries.extend(signals(&[signal(1, n, -60), signal(2, n, -70)]));
