@@ -760,6 +760,22 @@ devices = ["02:00:00:00:00:01"]
     }
 
     #[test]
+    fn what_a_command_names_must_be_known() {
+        let mut bench = Bench::new();
+        bench.start();
+        let mut tell = |command: Command| {
+            let outcome = bench.hub.handle_command(&command, bench.now, &bench.clock);
+            outcome.map(|_| ()).map_err(|refusal| refusal.to_string())
+        };
+        assert_eq!(tell(Command::GiveUpAp { ap: id("kitchen") }), Ok(()));
+        assert_eq!(tell(Command::ResetDoze { id: id("ada") }), Ok(()));
+        let why = tell(Command::GiveUpAp { ap: id("cellar") }).unwrap_err();
+        assert_eq!(why, "there is no access point \"cellar\"; known: kitchen");
+        let why = tell(Command::ResetDoze { id: id("bob") }).unwrap_err();
+        assert!(why.starts_with("there is no person or device \"bob\"; known: ada"), "{why}");
+    }
+
+    #[test]
     fn removed_person_leaves_no_topic_behind() {
         let mut bench = Bench::new();
         bench.start();

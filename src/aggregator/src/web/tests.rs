@@ -184,10 +184,15 @@ fn only_our_names_are_answered_to() {
 fn large_headers_are_refused() {
     let running = running(&[]);
     let host = running.server.address();
-    let long = "x".repeat(2 * HEADERS_MAX);
-    assert_eq!(status(&running.answer(&format!("GET / HTTP/1.1\r\nHost: {host}\r\nX: {long}"))), "431");
-    let many = "\r\nX: y".repeat(2 * HEADERS_COUNT_MAX);
-    assert_eq!(status(&running.answer(&format!("GET / HTTP/1.1\r\nHost: {host}{many}"))), "431");
+    // Closing a connection with unread bytes in it may take the answer along; then it is asked again.
+    let refused = |headers: &str| {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}{headers}");
+        let mut answers = (0..50).map(|_| running.answer(&request));
+        answers.find(|answer| !answer.is_empty()).unwrap_or_default()
+    };
+    let long = format!("\r\nX: {}", "x".repeat(2 * HEADERS_MAX));
+    assert_eq!(status(&refused(&long)), "431");
+    assert_eq!(status(&refused(&"\r\nX: y".repeat(2 * HEADERS_COUNT_MAX))), "431");
     assert_eq!(status(&running.get("/healthz")), "200");
 }
 
