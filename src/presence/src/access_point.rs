@@ -504,6 +504,24 @@ impl ApState {
         self.radios.iter().find(|radio| radio.bssid == Some(bssid)).and_then(|radio| radio.ssid.as_deref())
     }
 
+    /// By how much a BSS is fainter than one at 2.4 GHz would be in the open, in dB: so much is added before levels of
+    /// different bands are compared. What walls take beyond that is distance, too.
+    pub fn band_db(&self, bssid: Mac) -> i8 {
+        const HIGH_MHZ: u32 = 4_900;
+        /// 20 log10 of the frequencies' ratio.
+        const HIGH_DB: i8 = 7;
+        let radio = self.radios.iter().find(|radio| radio.bssid == Some(bssid));
+        if radio.and_then(|radio| radio.freq_mhz).is_some_and(|mhz| mhz >= HIGH_MHZ) { HIGH_DB } else { 0 }
+    }
+
+    /// How loudly a station may be expected to hear a BSS beside one of 20 dBm at 2.4 GHz, in dB.
+    pub fn downlink_db(&self, bssid: Mac) -> i8 {
+        const USUAL_DBM: i8 = 20;
+        let radio = self.radios.iter().find(|radio| radio.bssid == Some(bssid));
+        let txpower_dbm = radio.and_then(|radio| radio.txpower_dbm).unwrap_or(USUAL_DBM);
+        txpower_dbm.clamp(0, 36) - USUAL_DBM - self.band_db(bssid)
+    }
+
     /// Notes an unknown station of the present table; true if it is new.
     pub fn meet(&mut self, mac: Mac, bssid: Mac, signal_dbm: Option<i8>, now: Moment) -> bool {
         let table = self.mark.table;

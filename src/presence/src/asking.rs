@@ -331,6 +331,7 @@ impl Engine {
         at: Moment,
     ) {
         let (Some(ap), Some(dbm)) = (self.bssids.get(&heard).copied(), rcpi_dbm) else { return };
+        let dbm = dbm.saturating_sub(self.aps[ap.0 as usize].state.downlink_db(heard));
         let memory = &mut self.devices[device.0 as usize].memory;
         memory.asking.handle_report(at);
         let due = memory.rooms.read_report(ap, dbm, at);

@@ -80,6 +80,8 @@ pub(crate) struct Mark {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Reading {
     pub signal_dbm: Option<i8>,
+    /// What its band loses beside 2.4 GHz.
+    pub band_db: i8,
     pub inactive_ms: Option<u64>,
     pub rx_packets: Option<u64>,
     pub rx_bytes: Option<u64>,
@@ -106,6 +108,8 @@ pub(crate) struct Claim {
     pub leaving: Option<Gone>,
     pub gone: Option<Gone>,
     pub signal: Signal,
+    /// What its band loses beside 2.4 GHz.
+    pub band_db: i8,
     /// Receive counters, the lower 32 bits: old releases have no more, and a wrap is progress like any other.
     rx_packets: Option<u32>,
     rx_bytes: Option<u32>,
@@ -126,6 +130,7 @@ impl Claim {
             leaving: None,
             gone: None,
             signal: Signal::default(),
+            band_db: 0,
             rx_packets: None,
             rx_bytes: None,
             read_at: None,
@@ -136,6 +141,7 @@ impl Claim {
     ///
     /// The inactive time alone proves nothing: some drivers reset it every five minutes for stations long gone.
     pub fn read(&mut self, reading: &Reading, at: Moment) -> bool {
+        self.band_db = reading.band_db;
         // Both are compared: either may be missing from one message and present in the next.
         let packets = moved(&mut self.rx_packets, reading.rx_packets);
         let bytes = moved(&mut self.rx_bytes, reading.rx_bytes);

@@ -251,7 +251,7 @@ impl Memory {
         if claim.is_outdated(after) {
             return Evidence::None;
         }
-        let (association, signal_dbm) = (claim.association, claim.signal.last_dbm());
+        let (association, signal_dbm, band_db) = (claim.association, claim.signal.last_dbm(), claim.band_db);
         let other = self.current().filter(|current| current.association != association);
         let is_later = other.is_none_or(|current| {
             let holds = current.gone.is_none() && current.ended_at.is_none();
@@ -261,8 +261,9 @@ impl Memory {
         self.slept = before.map(|before| (before, at)).filter(|(from, to)| to.since(*from) >= SLEEP_MS);
         self.heard_at = self.heard_at.max(Some(at));
         if let Some(dbm) = signal_dbm {
-            self.rooms.read(association.ap, dbm, at);
-            self.hearing.read(Level { ap: association.ap, how: How::Associated, dbm, at });
+            let level_dbm = dbm.saturating_add(band_db);
+            self.rooms.read(association.ap, level_dbm, at);
+            self.hearing.read(Level { ap: association.ap, how: How::Associated, dbm: level_dbm, at });
         }
         if !is_later {
             return Evidence::None;

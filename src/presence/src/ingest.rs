@@ -210,10 +210,12 @@ impl Engine {
         now: Moment,
     ) {
         let association = Association { ap, bssid: station.bssid, mac: station.mac };
+        let band_db = self.ap_mut(ap).band_db(station.bssid);
         let listing = Listing {
             authorized: station.authorized,
             reading: Reading {
                 signal_dbm: station.signal_dbm,
+                band_db,
                 inactive_ms: station.inactive_ms,
                 rx_packets: station.rx_packets,
                 rx_bytes: station.rx_bytes,
@@ -335,7 +337,7 @@ impl Engine {
         now: Moment,
     ) {
         let ap = &self.aps[association.ap.0 as usize].state;
-        let (mark, table_at) = (ap.mark, ap.table_at());
+        let (mark, table_at, band_db) = (ap.mark, ap.table_at(), ap.band_db(association.bssid));
         let memory = &mut self.devices[device.0 as usize].memory;
         let before = memory.association;
         // A much newer table that does not list the station knows better than an event that was kept for a while. One
@@ -368,6 +370,7 @@ impl Engine {
             memory.exit_at = memory.exit_at.max(Some(at));
         }
         if let Some(dbm) = heard_dbm {
+            let dbm = dbm.saturating_add(band_db);
             memory.rooms.read(association.ap, dbm, at);
             memory.hearing.read(Level { ap: association.ap, how: How::Overheard, dbm, at });
         }
@@ -375,6 +378,7 @@ impl Engine {
             Change::Signal { signal_dbm, inactive_ms, rx_packets, rx_bytes } => {
                 let reading = Reading {
                     signal_dbm: *signal_dbm,
+                    band_db,
                     inactive_ms: *inactive_ms,
                     rx_packets: *rx_packets,
                     rx_bytes: *rx_bytes,

@@ -118,7 +118,7 @@ impl Fingerprints {
     /// How much the samples count against what is known without them, from 0 to 1.
     pub fn weight(&self) -> f32 {
         /// As many visits a room say as much as the loudest AP alone.
-        const HALF_AT: f32 = 6.0;
+        const HALF_AT: f32 = 4.0;
         let rooms = self.prints.len() as f32;
         let visits = self.prints.iter().map(|print| print.visits).sum::<f32>() / rooms;
         visits / (visits + HALF_AT)

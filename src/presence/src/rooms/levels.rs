@@ -29,6 +29,10 @@ struct Level {
     at: Moment,
 }
 
+/// What one level takes.
+#[cfg(test)]
+pub(super) const LEVEL_BYTES: usize = size_of::<Level>();
+
 /// The levels of one device at its APs; of more than [`AP_LIMIT`] the latest.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Levels(Vec<Level>);
@@ -49,6 +53,11 @@ impl Levels {
             }
         }
         self.0.push(Level { heard: Heard { ap, dbm }, at });
+    }
+
+    /// Forgets what an AP heard before `since`.
+    pub fn forget_older(&mut self, ap: ApIndex, since: Moment) {
+        self.0.retain(|level| level.heard.ap != ap || level.at >= since);
     }
 
     pub fn forget(&mut self, ap: ApIndex) {

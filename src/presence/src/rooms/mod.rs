@@ -9,6 +9,8 @@
 mod fingerprint;
 mod levels;
 mod model;
+#[cfg(test)]
+mod tests;
 
 pub use model::{Model, Place, Receiver};
 
@@ -35,6 +37,9 @@ const STEPPING_MS: u64 = 10_000;
 /// Another room is believed with this probability.
 const BELIEVED: f32 = 0.7;
 
+/// A phone looks around for so long before it changes APs: what its old AP heard earlier is of where it was.
+const LOOKING_MS: u64 = 3_000;
+
 /// How soon a change of AP is forgotten, in seconds. One that follows others soon is bouncing rather than walking.
 const CALM_S: f32 = 30.0;
 
@@ -49,11 +54,20 @@ const CHOSEN_PERCENT: f32 = 70.0;
 /// logarithm. For confidence only, which is to be no surer than one observation.
 const BEFORE: f32 = 0.7;
 
+/// One observation is ahead by no more than this, as a logarithm.
+const LEAD_MOST: f32 = 3.0;
+
 /// Parts below this do not walk: what they add is lost in what is uncertain.
 const WALKING: f32 = 0.001;
 
 /// Half of what confidence exceeds a coin's is lost in this time without anything heard.
 const HALF_LIFE_MS: f32 = 8.0 * 3_600_000.0;
+
+/// From here a louder level counts, in dB.
+const NEARER_DB: f32 = 3.0;
+
+/// What is left of a choice counts from here.
+const COUNTS: f32 = 0.05;
 
 /// Candidates below this are not worth showing.
 const SHOWN: f32 = 0.005;
@@ -77,13 +91,24 @@ pub struct RoomEstimate {
     /// The first reading that no observation includes yet.
     pending: Option<Moment>,
     reports_pending: Option<Moment>,
+    /// When anything was heard last.
     observed_at: Option<Moment>,
+    /// Since when it may have walked.
+    stepped_at: Option<Moment>,
     associated: Option<ApIndex>,
-    /// Its choice is no part of an observation yet.
-    has_chosen: bool,
+    /// How much of what that choice says was weighed, from 0 to 1.
+    counted: f32,
+    /// How near that AP it was found by this AP alone, in dB; so much was weighed.
+    near_db: f32,
+    /// How loudly the AP it is on heard it when that was weighed last.
+    weighed_dbm: Option<f32>,
     /// How often it changed APs lately, and when last.
     changes: f32,
     changed_at: Moment,
+    /// By how much the room was ahead of the next in the last observations, as a logarithm.
+    lead: f32,
+    /// The most that the last observation allows, in percent.
+    most: f32,
     /// In percent, when it was last observed.
     confidence: f32,
 }
@@ -181,7 +206,7 @@ impl RoomEstimate {
         if associated != self.associated {
             self.note_choice(associated, now);
         }
-        if self.has_chosen || is_due(self.pending, now) {
+        if is_due(self.pending, now) {
             self.pending = None;
             changed |= self.observe_heard(model, now);
         }
@@ -199,32 +224,62 @@ impl RoomEstimate {
         let before = std::mem::replace(&mut self.associated, associated);
         // Where somebody said where it is before anything was heard, nothing has changed.
         if associated.is_none() || (before.is_none() && self.room.is_some()) {
+            self.counted = 1.0;
             return;
         }
-        if before.is_some() {
+        if let Some(before) = before {
+            self.heard.forget_older(before, now.before(LOOKING_MS));
             self.changes = self.changes_at(now) + 1.0;
             self.changed_at = now;
         }
-        self.has_chosen = true;
+        self.counted = 0.0;
+        self.near_db = 0.0;
+        self.weighed_dbm = None;
+        self.pending = Some(now.before(OBSERVATION_MS));
     }
 
     fn observe_heard(&mut self, model: &Model, now: Moment) -> bool {
         let mut levels = [Heard::default(); AP_LIMIT];
         let count = self.heard.fresh_into(&mut levels, now);
-        let has_chosen = std::mem::take(&mut self.has_chosen);
-        if count == 0 && !has_chosen {
+        let (levels, calm) = (&levels[..count], self.calm_at(now));
+        let own = levels.iter().find(|heard| Some(heard.ap) == self.associated).map(|heard| heard.dbm);
+        let chosen = if self.associated.is_some() { (calm - self.counted).max(0.0) } else { 0.0 };
+        let near_db = own.map_or(0.0, |own| model::near_db(own) * calm);
+        let observation = Observation {
+            levels,
+            associated: self.associated,
+            nearer_db: (near_db - self.near_db).max(0.0),
+            chosen,
+            calm,
+        };
+        let is_alone = !observation.is_overheard();
+        let says_nothing = chosen < COUNTS && observation.nearer_db < NEARER_DB;
+        if is_alone && !model.is_calibrated() && says_nothing {
+            self.heard_alone(own, now);
             return false;
         }
-        let (associated, calm) = (self.associated, self.calm_at(now));
-        let observation = Observation { levels: &levels[..count], associated, has_chosen, calm };
-        let most = match count {
-            0 => CHOSEN_PERCENT,
-            _ if observation.is_overheard() => COMPARED_PERCENT,
-            _ => ALONE_PERCENT,
-        };
+        self.near_db = self.near_db.max(near_db);
+        self.counted = self.counted.max(calm);
+        self.weighed_dbm = own.or(self.weighed_dbm);
         let changed = self.weigh(model, now, |model, rooms, logs| model.observe(&observation, rooms, logs));
-        self.confidence = self.confidence.min(most);
+        self.most = match (count, is_alone) {
+            (0, _) => CHOSEN_PERCENT,
+            (_, true) => ALONE_PERCENT,
+            (_, false) => COMPARED_PERCENT,
+        };
+        self.confidence = self.confidence.min(self.most);
         changed
+    }
+
+    /// One AP alone, without samples, cannot say where else a device is: it only makes the room less sure when it
+    /// hears it fainter than it did. As loud as before it says that nobody walked.
+    fn heard_alone(&mut self, own: Option<f32>, now: Moment) {
+        self.observed_at = Some(now);
+        let (Some(own), Some(room)) = (own, self.room) else { return };
+        let before = *self.weighed_dbm.get_or_insert(own);
+        let part = self.weights.iter().find(|weight| weight.room == room).map_or(0.0, |weight| weight.part);
+        let fainter = (own - before).min(0.0) / model::LOUDER_DB;
+        self.confidence = surety_of(part, self.lead + fainter).min(self.most);
     }
 
     fn observe_reported(&mut self, model: &Model, now: Moment) -> bool {
@@ -262,7 +317,7 @@ impl RoomEstimate {
         }
         self.normalize();
         let changed = self.decide(now);
-        self.confidence = self.surety(logs);
+        self.confidence = self.surety(logs, changed);
         changed
     }
 
@@ -310,7 +365,10 @@ impl RoomEstimate {
 
     /// Time went by in which it may have changed rooms.
     fn walk(&mut self, model: &Model, now: Moment) {
-        let passed_ms = self.observed_at.map_or(0, |at| now.since(at)).min(STEPPING_MS);
+        // Of a room from before a restart nobody knows how long ago that was.
+        let unknown_ms = if self.room.is_some() { STEPPING_MS } else { 0 };
+        let passed_ms = self.stepped_at.map_or(unknown_ms, |at| now.since(at)).min(STEPPING_MS);
+        self.stepped_at = Some(now);
         self.observed_at = Some(now);
         // At most ten seconds: exact.
         let walks = 1.0 - (-STEPS_PER_S * passed_ms as f32 / 1000.0).exp();
@@ -361,8 +419,8 @@ impl RoomEstimate {
     }
 
     /// How sure the room is, in percent. The filter counts observations as if they were independent, and a person
-    /// who stands behind a wall is behind it in all of them: so it is no surer than this one observation is.
-    fn surety(&self, logs: &[f32]) -> f32 {
+    /// who stands behind a wall is behind it in all of them: so it is no surer than the last few together are.
+    fn surety(&mut self, logs: &[f32], has_changed: bool) -> f32 {
         let mut others = f32::MIN;
         let (mut own, mut part) = (0.0f32, 0.0f32);
         for (weight, log) in self.weights.iter().zip(logs) {
@@ -372,8 +430,9 @@ impl RoomEstimate {
                 others = others.max(*log);
             }
         }
-        let observed = 1.0 / (1.0 + (others - own - BEFORE).exp());
-        observed.min(part) * 100.0
+        let lead = (own - others).clamp(-LEAD_MOST, LEAD_MOST);
+        self.lead = if has_changed { lead } else { (self.lead + lead) / 2.0 };
+        surety_of(part, self.lead)
     }
 
     fn changes_at(&self, now: Moment) -> f32 {
@@ -407,6 +466,11 @@ impl RoomEstimate {
         self.heard.renumber(&ap);
         self.reported.renumber(&ap);
     }
+}
+
+/// In percent, of a room's probability and its lead.
+fn surety_of(part: f32, lead: f32) -> f32 {
+    part.min(1.0 / (1.0 + (-lead - BEFORE).exp())) * 100.0
 }
 
 fn is_due(pending: Option<Moment>, now: Moment) -> bool {

@@ -16,7 +16,7 @@ pub(super) const ABSENT_DBM: f32 = -95.0;
 
 /// How much louder an AP must be for its room to be e times as likely, in dB: with levels that differ by 8 dB from
 /// what the distance gives, and an AP that is some 11 dB louder in its own room than elsewhere.
-const LOUDER_DB: f32 = 6.0;
+pub(super) const LOUDER_DB: f32 = 6.0;
 
 /// One observation counts for no more than this, in dB: a single reading may be anything.
 const OBSERVATION_DB: f32 = 30.0;
@@ -24,7 +24,8 @@ const OBSERVATION_DB: f32 = 30.0;
 /// Of two APs that are as loud as each other, the one the phone chose is ahead by this, in dB.
 const CHOSEN_DB: f32 = 3.0;
 
-/// What is usually heard from another room, in dBm: louder speaks for the AP's own room.
+/// What is usually heard from another room, in dBm. Louder speaks for the AP's own room, and the AP a phone is on is
+/// taken to hear it like this while it hears nothing.
 const FAR_DBM: f32 = -80.0;
 
 /// Most that choosing an AP says for its room, in natural logarithms: a phone in another room takes it once in 3,000.
@@ -87,8 +88,10 @@ pub struct Model {
 pub(super) struct Observation<'l> {
     pub levels: &'l [Heard],
     pub associated: Option<ApIndex>,
-    /// It chose that AP just now.
-    pub has_chosen: bool,
+    /// How much nearer that AP it is found than before, by that AP alone, in dB.
+    pub nearer_db: f32,
+    /// How much of what that choice says is new, from 0 to 1.
+    pub chosen: f32,
     /// 1 for a phone that chose its AP and stays; less for one that bounces.
     pub calm: f32,
 }
@@ -125,9 +128,11 @@ impl Model {
         for (room, aps) in speaking.iter().enumerate() {
             aps.iter().for_each(|ap| spoken_for[ap.0 as usize].push(room));
         }
+        let is_eligible = |room: usize| !speaking[room].is_empty();
+        let adjoining = (0..places.len()).map(|room| reachable(room, &adjoining, is_eligible)).collect();
         Model {
             spoken_for,
-            eligible: (0..places.len()).filter(|room| !speaking[*room].is_empty()).collect(),
+            eligible: (0..places.len()).filter(|room| is_eligible(*room)).collect(),
             room_of,
             speaking,
             adjoining,
@@ -217,9 +222,8 @@ impl Model {
         } else {
             self.observe_levels(observation, rooms, logs);
         }
-        let chosen = observation.associated.filter(|_| observation.has_chosen);
-        if let Some(ap) = chosen {
-            self.add_choice(ap, observation.calm, rooms, logs);
+        if let Some(ap) = observation.associated.filter(|_| observation.chosen > 0.0) {
+            self.add_choice(ap, observation.chosen, rooms, logs);
         }
     }
 
@@ -237,7 +241,7 @@ impl Model {
     pub(super) fn observe_reported(&self, levels: &[Heard], rooms: &[usize], logs: &mut [f32]) {
         // All at once, by one receiver: which AP it is on makes no difference.
         self.observe_loudest(
-            &Observation { levels, associated: None, has_chosen: false, calm: 1.0 },
+            &Observation { levels, associated: None, nearer_db: 0.0, chosen: 0.0, calm: 1.0 },
             rooms,
             logs,
         );
@@ -289,34 +293,26 @@ impl Model {
         level_off(logs, OBSERVATION_DB / LOUDER_DB);
     }
 
-    /// How loud a device is in a room, by its loudest AP.
+    /// How loud a device is in a room, by its loudest AP, in dB beside any other room.
     fn loudness(&self, observation: &Observation<'_>, room: usize) -> f32 {
         let Observation { associated, calm, .. } = *observation;
-        let own = associated.and_then(|ap| observation.level(ap)).unwrap_or(FAR_DBM);
+        let aps = self.speaking.get(room).map_or(&[][..], Vec::as_slice);
+        if !observation.is_overheard() {
+            // Nobody else listened. What was not heard so near before speaks for the AP's own room.
+            let speaks = self.fingerprints.is_none() && aps.iter().any(|ap| associated == Some(*ap));
+            return if speaks { observation.nearer_db } else { 0.0 };
+        }
         // Samples say better how loud a room's AP is elsewhere.
-        let chosen = if self.fingerprints.is_some() { 0.0 } else { CHOSEN_DB * calm };
-        let mut best: Option<f32> = None;
-        for ap in self.speaking.get(room).into_iter().flatten() {
-            let bonus = if associated == Some(*ap) { chosen } else { 0.0 };
-            let level = observation
-                .level(*ap)
-                .map(|dbm| dbm.max(ABSENT_DBM))
-                .or((associated == Some(*ap)).then_some(FAR_DBM));
-            best = level.map(|level| best.map_or(level + bonus, |best| best.max(level + bonus))).or(best);
-        }
-        if let Some(best) = best {
-            return best;
-        }
-        if observation.is_overheard() {
-            return ABSENT_DBM;
-        }
-        // Nobody listened there: only how loud its own AP is speaks against it.
-        let near = if self.fingerprints.is_some() { 0.0 } else { (own - FAR_DBM).max(0.0) * calm };
-        own - chosen - near
+        let bonus = if self.fingerprints.is_some() { 0.0 } else { CHOSEN_DB * calm };
+        let level = |ap: &ApIndex| match (observation.level(*ap), associated == Some(*ap)) {
+            (level, true) => level.unwrap_or(FAR_DBM) + bonus,
+            (level, false) => level.unwrap_or(ABSENT_DBM).max(ABSENT_DBM),
+        };
+        aps.iter().map(level).fold(ABSENT_DBM, f32::max)
     }
 
     /// Adds how likely a device in each of `rooms` is to choose an AP.
-    fn add_choice(&self, ap: ApIndex, calm: f32, rooms: &[usize], logs: &mut [f32]) {
+    fn add_choice(&self, ap: ApIndex, part: f32, rooms: &[usize], logs: &mut [f32]) {
         let mut choices = [0.0f32; ROOM_LIMIT];
         for (choice, room) in choices.iter_mut().zip(rooms) {
             *choice = match &self.fingerprints {
@@ -327,7 +323,7 @@ impl Model {
         }
         level_off(&mut choices[..rooms.len()], CHOICE_MOST);
         for (log, choice) in logs.iter_mut().zip(choices) {
-            *log += choice * calm;
+            *log += choice * part;
         }
     }
 }
@@ -341,6 +337,30 @@ impl Observation<'_> {
     pub fn is_overheard(&self) -> bool {
         self.levels.iter().any(|heard| Some(heard.ap) != self.associated)
     }
+}
+
+/// Rooms one can walk to from here through rooms nothing can speak for, such as a hall without an AP.
+fn reachable(from: usize, adjoining: &[Vec<usize>], is_eligible: impl Fn(usize) -> bool) -> Vec<usize> {
+    let (mut found, mut seen, mut next) = (Vec::new(), vec![from], vec![from]);
+    while let Some(room) = next.pop() {
+        for neighbour in &adjoining[room] {
+            if seen.contains(neighbour) {
+                continue;
+            }
+            seen.push(*neighbour);
+            if is_eligible(*neighbour) {
+                found.push(*neighbour);
+            } else {
+                next.push(*neighbour);
+            }
+        }
+    }
+    found
+}
+
+/// How near an AP a device is that it alone hears like this, in dB above what is usual from another room.
+pub(super) fn near_db(own_dbm: f32) -> f32 {
+    (own_dbm - FAR_DBM).clamp(0.0, OBSERVATION_DB)
 }
 
 /// Shifts logarithms so that the highest is 0, and lets none be lower than `-most`.
