@@ -181,7 +181,7 @@ impl Phone {
         self.grip_db = self.grip_db * kept + random.bell() * GRIP_DB * (1.0 - kept * kept).sqrt();
         let woke = self.sleep_or_wake(around, now_ms, random);
         if let Some(bounce) = self.bounce {
-            return self.bounce(bounce, now_ms, random);
+            return self.bounce(bounce, around, now_ms, random);
         }
         let Some(link) = self.link else { return self.look_for_home(around, now_ms, random) };
         let here_dbm = around.heard_dbm[link.bss];
@@ -269,8 +269,9 @@ impl Phone {
 
     fn lose(&mut self, around: &Around<'_>, link: Link, now_ms: u64, random: &mut Random) -> Vec<Act> {
         let since_ms = *self.weak_since_ms.get_or_insert(now_ms);
+        // Before it gives up it asks its access point whether it is there, also in its sleep.
         if now_ms < since_ms + LOST_MS {
-            return Vec::new();
+            return vec![Act::Send { packets: 1 }];
         }
         self.weak_since_ms = None;
         self.look(around, now_ms);
@@ -307,8 +308,9 @@ impl Phone {
         Some(acts)
     }
 
-    fn bounce(&mut self, bounce: Bounce, now_ms: u64, random: &mut Random) -> Vec<Act> {
-        if now_ms >= bounce.until_ms {
+    fn bounce(&mut self, bounce: Bounce, around: &Around<'_>, now_ms: u64, random: &mut Random) -> Vec<Act> {
+        let hears_both = [bounce.a, bounce.b].iter().all(|&bss| around.heard_dbm[bss] >= LOST_DBM);
+        if now_ms >= bounce.until_ms || !hears_both {
             self.bounce = None;
         }
         if now_ms < self.next_scan_ms {
@@ -377,7 +379,8 @@ mod tests {
         let (mut phone, mut random) = on(1);
         let nothing = [f64::NEG_INFINITY; 4];
         for second in 0..4 {
-            assert_eq!(step(&mut phone, &nothing, second * 1000, &mut random), []);
+            let asks = [Act::Send { packets: 1 }];
+            assert_eq!(step(&mut phone, &nothing, second * 1000, &mut random), asks);
         }
         assert_eq!(step(&mut phone, &nothing, 4_000, &mut random), [Act::Leave { goodbye: true }]);
     }

@@ -426,7 +426,8 @@ impl World {
     fn plan_night(&mut self, phone: usize, from_ms: u64) {
         let Night::Flight(likely) = self.phones[phone].habits.night else { return };
         if self.random.chance(likely) {
-            let at_ms = from_ms + self.random.spread_ms(30.0, 600.0);
+            // After some reading in bed.
+            let at_ms = from_ms + self.random.spread_ms(120.0, 1_500.0);
             self.at(at_ms, Action::FlightMode(phone));
         }
     }
