@@ -312,6 +312,7 @@ impl Phone {
         let hears_both = [bounce.a, bounce.b].iter().all(|&bss| around.heard_dbm[bss] >= LOST_DBM);
         if now_ms >= bounce.until_ms || !hears_both {
             self.bounce = None;
+            return Vec::new();
         }
         if now_ms < self.next_scan_ms {
             return vec![Act::Send { packets: 3 }];
