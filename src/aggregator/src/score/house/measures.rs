@@ -69,7 +69,7 @@ pub(crate) struct Measures {
     pub false_aways: u64,
     pub false_empties: u64,
     pub departures: u64,
-    /// Departures nobody could know of.
+    /// Departures and false aways nobody could know of.
     pub excepted: u64,
     pub missed_departures: u64,
     pub short_absences_missed: u64,
@@ -145,7 +145,7 @@ impl Measures {
             "false_aways": self.false_aways,
             "false_empties": self.false_empties,
             "departures": self.departures,
-            "excepted_departures": self.excepted,
+            "excepted": self.excepted,
             "missed_departures": self.missed_departures,
             "short_absences_missed": self.short_absences_missed,
             "longest_stuck_home_s": self.stuck_home_ms / 1000,

@@ -18,7 +18,8 @@
 //!   "away", apart by whether the last to list it was an exit. Until then the person is *stuck home*, counted from the
 //!   gate. An absence of two hours that ends without "away" is a **missed departure**; shorter ones count as short
 //!   absences missed, and with the delay they had at least.
-//! - Nothing can be known of a person who leaves without a phone that is on: such departures are **excepted**.
+//! - Nothing can be known of a person who leaves without a phone that is on, or who came in with a dead one that was
+//!   not charged since: such departures and false aways are **excepted**.
 
 use whichroom_presence::output::Home;
 use whichroom_simulator::Truth;
@@ -114,6 +115,8 @@ struct Person {
     seen: Truth,
     settled: Truth,
     inside_since_ms: Option<u64>,
+    /// Had a phone with them that was on, at any time since.
+    was_knowable: bool,
     absence: Option<Absence>,
     /// Came home then, and was not called home since.
     arrived_ms: Option<u64>,
@@ -154,6 +157,7 @@ impl Scorer {
             seen: truth,
             settled: truth,
             inside_since_ms: (truth != Truth::Away).then_some(0),
+            was_knowable: true,
             absence: None,
             arrived_ms: None,
         };
@@ -277,7 +281,9 @@ impl Scorer {
         let person = &mut self.people[index];
         match sight.truth {
             Truth::Room(_) => {
-                person.inside_since_ms.get_or_insert(now_ms);
+                if person.inside_since_ms.is_none() {
+                    (person.inside_since_ms, person.was_knowable) = (Some(now_ms), false);
+                }
                 if let Some(absence) = person.absence.take() {
                     if person.answer.home != Home::Home && sight.with_phone {
                         person.arrived_ms = Some(now_ms);
@@ -309,6 +315,7 @@ impl Scorer {
     fn stay_on(&mut self, index: usize, sight: &Sight, because: &impl Fn(usize) -> String) {
         let now_ms = self.now_ms;
         let person = &mut self.people[index];
+        person.was_knowable |= sight.with_phone;
         if let Some(absence) = &mut person.absence {
             // Called home while out, and not because a phone is back already: they have to be noticed again.
             if std::mem::take(&mut absence.recalled) && sight.listed.is_none() {
@@ -366,7 +373,9 @@ impl Scorer {
     fn said_away(&mut self, at_ms: u64, index: usize, because: &impl Fn() -> String) {
         let person = &mut self.people[index];
         if let Some(since_ms) = person.inside_since_ms {
-            if at_ms >= since_ms + INSIDE_MS {
+            if !person.was_knowable {
+                self.measures.excepted += 1;
+            } else if at_ms >= since_ms + INSIDE_MS {
                 self.measures.false_aways += 1;
                 let what = What::FalseAway { inside_for_s: (at_ms - since_ms) / 1000 };
                 self.find(at_ms, Some(index), what, because());

@@ -190,6 +190,17 @@ fn nothing_can_be_known_of_who_left_without_a_phone() {
 }
 
 #[test]
+fn who_came_in_with_a_dead_phone_cannot_be_called_away_falsely() {
+    let mut case = Case::at(KITCHEN);
+    let dead = Sight { truth: KITCHEN, awake: false, with_phone: false, listed: None };
+    case.says(KITCHEN).is(KITCHEN, 100).is(Truth::Away, 600).sees(dead, 600).says(Truth::Away);
+    assert_eq!((case.measures().false_aways, case.measures().excepted), (0, 1));
+    // Charged, seen, and called away: that is wrong.
+    case.is(KITCHEN, 10).says(KITCHEN).says(Truth::Away);
+    assert_eq!(case.measures().false_aways, 1);
+}
+
+#[test]
 fn what_goes_on_at_the_end_is_stuck_but_not_missed() {
     let mut case = Case::at(KITCHEN);
     case.says(KITCHEN).is(KITCHEN, 100).is(Truth::Away, 5 * HOUR_S);
