@@ -180,8 +180,10 @@ impl Phone {
         let kept = GRIP_PER_S.powi(seconds as i32);
         self.grip_db = self.grip_db * kept + random.bell() * GRIP_DB * (1.0 - kept * kept).sqrt();
         let woke = self.sleep_or_wake(around, now_ms, random);
-        if let Some(bounce) = self.bounce {
-            return self.bounce(bounce, around, now_ms, random);
+        self.bounce = self.bounce.filter(|bounce| now_ms < bounce.until_ms);
+        let hears = |bss: usize| around.heard_dbm[bss] >= LOST_DBM;
+        if let Some(bounce) = self.bounce.filter(|bounce| hears(bounce.a) && hears(bounce.b)) {
+            return self.bounce(bounce, now_ms, random);
         }
         let Some(link) = self.link else { return self.look_for_home(around, now_ms, random) };
         let here_dbm = around.heard_dbm[link.bss];
@@ -308,12 +310,7 @@ impl Phone {
         Some(acts)
     }
 
-    fn bounce(&mut self, bounce: Bounce, around: &Around<'_>, now_ms: u64, random: &mut Random) -> Vec<Act> {
-        let hears_both = [bounce.a, bounce.b].iter().all(|&bss| around.heard_dbm[bss] >= LOST_DBM);
-        if now_ms >= bounce.until_ms || !hears_both {
-            self.bounce = None;
-            return Vec::new();
-        }
+    fn bounce(&mut self, bounce: Bounce, now_ms: u64, random: &mut Random) -> Vec<Act> {
         if now_ms < self.next_scan_ms {
             return vec![Act::Send { packets: 3 }];
         }

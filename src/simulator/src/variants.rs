@@ -232,14 +232,16 @@ fn empty_batteries(plan: &Plan, days: u64, chance: &mut Random) -> Vec<Incident>
     incidents
 }
 
+/// Access points of the house that a phone hears alike, beside and above each other.
+const NEIGHBOURS: [(usize, usize); 5] = [(1, 2), (3, 4), (2, 4), (1, 3), (4, 5)];
+
 /// One phone a day, somewhere, for three to fifteen minutes.
 fn bounces(plan: &Plan, days: u64, chance: &mut Random) -> Vec<Incident> {
     let pick = |count: usize, chance: &mut Random| (chance.next() % count.max(1) as u64) as usize;
     let mut incidents = Vec::new();
     for day in 0..days {
         let phone = plan.phones[pick(plan.phones.len(), chance)].id.clone();
-        let first = pick(plan.access_points.len(), chance);
-        let second = (first + 1 + pick(plan.access_points.len() - 1, chance)) % plan.access_points.len();
+        let (first, second) = NEIGHBOURS[pick(NEIGHBOURS.len(), chance)];
         let (a, b) = (plan.access_points[first].id.clone(), plan.access_points[second].id.clone());
         let at_ms = at(plan, day, chance.between(7.5, 22.0));
         let for_ms = chance.between_ms(3 * MINUTE_MS, 15 * MINUTE_MS);

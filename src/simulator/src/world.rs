@@ -105,7 +105,7 @@ pub struct World {
     reaches: Vec<Option<(Point, Vec<f64>)>>,
     /// How each phone's owner stands or sits, as a seed of who is shaded by the body.
     aspects: Vec<u64>,
-    budgets: BTreeMap<Mac, Budget>,
+    budgets: BTreeMap<(usize, Mac), Budget>,
     /// Each phone's latest association.
     claims: Vec<Option<Claim>>,
     access_points: Vec<AccessPoint>,

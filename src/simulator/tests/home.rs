@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whichroom_simulator::{Incident, IncidentKind, Output, Plan, Truth, World};
-use whichroom_wire::{AgentMessage, Change, EventWhat, Id, State};
+use whichroom_wire::{AgentMessage, Change, EventWhat, Id, Request, RequestKind, State};
 
 const SECOND_MS: u64 = 1_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -217,8 +217,8 @@ fn guests_bouncing_phones_and_empty_batteries_happen_when_planned() {
             at_ms: 1_000_000,
             what: IncidentKind::Bouncing {
                 phone: id("ben-s-phone"),
-                a: id("kitchen"),
-                b: id("living-room"),
+                a: id("bedroom"),
+                b: id("kids-room"),
                 for_ms: 300_000,
             },
         },
@@ -242,4 +242,43 @@ fn guests_bouncing_phones_and_empty_batteries_happen_when_planned() {
         Some(table)
     });
     assert!(last_tables.take(6).all(|table| table.stations.iter().all(|station| station.mac != david)));
+}
+
+/// What the home says when every access point is asked for a beacon report of a phone, once a minute.
+fn asked_for_beacons(phone: usize, mode: &str, for_ms: u64) -> (u32, Vec<String>, u32) {
+    let mut world = home(Plan::house(), 3);
+    let (mac, aps) = (world.phones()[phone].macs()[0], world.access_points().to_vec());
+    let (mut accepted, mut refused, mut reports) = (0, Vec::new(), 0);
+    for minute in 1..=for_ms / 60_000 {
+        for ap in &aps {
+            let kind = RequestKind::BeaconReport { mac, mode: mode.to_owned() };
+            world.handle_request(&ap.id, &Request { schema: 1, id: id("r1"), kind });
+        }
+        for output in world.advance_to(minute * 60_000) {
+            let AgentMessage::Events(events) = output.message else { continue };
+            for event in events.events {
+                match event.what {
+                    EventWhat::Answer { ok: true, .. } => accepted += 1,
+                    EventWhat::Answer { error, .. } => refused.extend(error),
+                    EventWhat::Station { change: Change::BeaconReport { .. }, .. } => reports += 1,
+                    EventWhat::Station { .. } => {}
+                }
+            }
+        }
+    }
+    (accepted, refused, reports)
+}
+
+#[test]
+fn a_phone_that_is_awake_and_capable_says_what_it_hears() {
+    // The first is asked on six access points a minute and is on one of them.
+    let (accepted, refused, reports) = asked_for_beacons(0, "table", HOUR_MS);
+    assert!((5..=60).contains(&accepted), "{accepted}");
+    assert!(reports > 0 && reports <= accepted * 12, "{reports}");
+    assert!(refused.iter().all(|error| error == "not associated" || error == "asleep"), "{refused:?}");
+    // The fourth knows no 802.11k.
+    let (accepted, refused, reports) = asked_for_beacons(3, "table", HOUR_MS);
+    assert_eq!((accepted, reports), (0, 0));
+    assert!(refused.iter().any(|error| error.contains("does not support")), "{refused:?}");
+    assert_eq!(asked_for_beacons(0, "sideways", 120_000).0, 0);
 }

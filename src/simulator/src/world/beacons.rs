@@ -79,7 +79,7 @@ impl World {
             return Err("asleep");
         }
         let claim = Claim { ap, mac, bss, generation: entry.generation };
-        self.budgets.entry(mac).or_default().take(self.now_ms)?;
+        self.budgets.entry((ap, mac)).or_default().take(self.now_ms)?;
         Ok((claim, mode))
     }
 
@@ -92,7 +92,7 @@ impl World {
             return;
         }
         if self.random.chance(self.phones[phone].habits.refuses) {
-            return self.budgets.entry(claim.mac).or_default().refused(self.now_ms);
+            return self.budgets.entry((claim.ap, claim.mac)).or_default().refused(self.now_ms);
         }
         let heard_dbm = match mode {
             Mode::Table => self.phones[phone].scan_table(self.now_ms).to_vec(),
@@ -108,7 +108,7 @@ impl World {
                 heard_dbm
             }
         };
-        self.budgets.entry(claim.mac).or_default().refusals = 0;
+        self.budgets.entry((claim.ap, claim.mac)).or_default().refusals = 0;
         let mut changes = Vec::new();
         for (other, dbm) in heard_dbm.into_iter().enumerate() {
             // Only the network it was asked about.

@@ -45,7 +45,7 @@ impl World {
                 let aps = (ap_named(self, &a), ap_named(self, &b));
                 let (Some(phone), (Some(a), Some(b))) = (phone_named(self, &phone), aps) else { return };
                 let until_ms = self.now_ms + for_ms;
-                self.phones[phone].bounce = Some(Bounce { a: a * 2 + 1, b: b * 2 + 1, until_ms });
+                self.phones[phone].bounce = Some(Bounce { a: a * 2, b: b * 2, until_ms });
             }
         }
         // Whoever loses an access point notices, also in its sleep.
