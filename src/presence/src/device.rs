@@ -441,7 +441,7 @@ impl Memory {
             path: &self.path,
             doze: &self.doze,
             exit_at: self.exit_at,
-            is_day: nights.is_day(now),
+            longest_ms: nights.longest_ms(now),
         };
         Some(State::Fading(Fading::new(claim, &before, aps, timing, now)))
     }

@@ -4,7 +4,7 @@
 use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::claims::{Association, Claim, Gone, Parting};
-use crate::doze::{Doze, Kind, NAP_MS};
+use crate::doze::{Doze, Kind};
 use crate::path::Path;
 use crate::setup::Timing;
 use crate::timers::ApIndex;
@@ -18,9 +18,11 @@ const HEARD_BEFORE_MS: u64 = 10 * 60_000;
 const WEAK_DBM: i8 = -75;
 const OUTDOOR_WEAK_DBM: i8 = -71;
 
-/// At an exit that stands inside, the far end of the flat is as weak as the stairs: only what is weaker still was taken
-/// out.
-const INDOOR_GONE_DBM: i8 = -80;
+/// What failed its poll is that weak only where people walk off: the far end of a flat is weak, too.
+const OFF_DBM: i8 = -79;
+
+/// Who is heard like this at an exit is beside it, and not inside on an AP that the phone would not give up.
+const BESIDE_DBM: i8 = -65;
 
 /// hostapd polls a station that was silent for 300 s. One that is thrown out later than that has answered a poll since
 /// it was heard last: wherever it was then, it stayed there.
@@ -73,8 +75,8 @@ pub(crate) struct Before<'a> {
     pub doze: &'a Doze,
     /// An exit heard it then, if one ever did.
     pub exit_at: Option<Moment>,
-    /// Nobody of the house ever slept long from this time of the day on.
-    pub is_day: bool,
+    /// How long anybody of the house may sleep from this time of the day on, if that is known.
+    pub longest_ms: Option<u64>,
 }
 
 impl Fading {
@@ -95,15 +97,21 @@ impl Fading {
             ap.state.leads_out() || before.exit_at.is_some_and(|at| heard.since(at) <= ON_THE_WAY_MS);
         let place = match (ap.exit, ap.outdoor) {
             (true, true) => Place::OutdoorExit,
-            (true, false) if ending.dbm.is_some_and(|dbm| dbm <= INDOOR_GONE_DBM) => Place::IndoorExitGone,
             (true, false) => Place::IndoorExit,
             (false, _) => Place::Inside,
+        };
+        let dbm = claim.signal.last_dbm().or(ending.dbm);
+        let end = End {
+            is_fading,
+            is_outward,
+            is_off: dbm.is_some_and(|dbm| dbm <= OFF_DBM),
+            is_beside: dbm.is_some_and(|dbm| dbm >= BESIDE_DBM),
         };
         let silence = Silence {
             since: gone.at,
             association: claim.association,
             parting: gone.parting,
-            kind: kind(gone.parting, place, is_fading, is_outward),
+            kind: kind(gone.parting, place, &end),
             signal_dbm: claim.signal.last_dbm(),
             fall_db: is_fading.then_some(ending.fall_db),
         };
@@ -115,8 +123,8 @@ impl Fading {
             }
         }
         let needed_ms = before.doze.plausible_ms(silence.kind, timing);
-        let is_nap = ap.outdoor || before.is_day;
-        let needed_ms = if is_nap && silence.kind.is_sleep() { needed_ms.min(NAP_MS) } else { needed_ms };
+        let longest_ms = before.longest_ms.filter(|_| silence.kind.is_sleep());
+        let needed_ms = longest_ms.map_or(needed_ms, |longest_ms| needed_ms.min(longest_ms));
         Fading { silence, needed_ms, required, carried_ms: 0, carried_others_ms: 0, from: gone.at }
     }
 
@@ -209,34 +217,44 @@ impl Fading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     Inside,
-    /// At an exit in the open: nobody sleeps there.
+    /// At an exit in the open.
     OutdoorExit,
     /// At an exit that is inside: perhaps the only AP of a flat.
     IndoorExit,
-    /// The same, at the very end of its reach.
-    IndoorExitGone,
+}
+
+/// How the signal ended.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    is_fading: bool,
+    /// Towards an exit.
+    is_outward: bool,
+    /// At the very end of the AP's reach.
+    is_off: bool,
+    /// Near the AP.
+    is_beside: bool,
 }
 
 /// What a silence is like. Short where people leave past this AP and it looked like leaving.
-fn kind(parting: Parting, place: Place, is_fading: bool, is_outward: bool) -> Kind {
-    use Place::{IndoorExit, IndoorExitGone, Inside, OutdoorExit};
-    match (parting, place, is_fading) {
+fn kind(parting: Parting, place: Place, end: &End) -> Kind {
+    use Place::{IndoorExit, Inside, OutdoorExit};
+    match (parting, place, end.is_fading) {
         // No short timer is for what went with its BSS: phones take up to an hour to come back.
         (Parting::BssLost | Parting::ApRestarted, _, true) => Kind::Faded,
-        (Parting::BssLost | Parting::ApRestarted, ..) => Kind::Still,
+        (Parting::BssLost | Parting::ApRestarted, _, false) => Kind::Still,
         // Outside, and not seen by any other since.
         (Parting::ApBlind, OutdoorExit, _) => Kind::FadedOut,
         (Parting::ApBlind, ..) => Kind::Still,
         (Parting::Phantom, ..) => Kind::Listed,
-        (Parting::LeaveFrame, OutdoorExit | IndoorExitGone, true) => Kind::ExitLeft,
-        (Parting::LeaveFrame, OutdoorExit, false) => Kind::ExitFaded,
+        (Parting::LeaveFrame, OutdoorExit | IndoorExit, true) => Kind::ExitLeft,
+        (Parting::LeaveFrame, OutdoorExit, false) if end.is_beside => Kind::ExitFaded,
         // Phones turn their WiFi off at the bedside, too.
         (Parting::LeaveFrame, _, false) => Kind::Left,
-        (_, OutdoorExit | IndoorExitGone, true) => Kind::ExitFaded,
-        (Parting::LeaveFrame, IndoorExit, true) => Kind::FadedOut,
-        (_, IndoorExit, true) => Kind::Faded,
-        (_, Inside, true) if is_outward => Kind::FadedOut,
-        (_, Inside, true) => Kind::Faded,
+        (Parting::LeaveFrame, Inside, true) if end.is_outward => Kind::FadedOut,
+        (_, OutdoorExit, true) => Kind::ExitFaded,
+        (_, IndoorExit, true) if end.is_off => Kind::ExitFaded,
+        (_, Inside, true) if end.is_outward && end.is_off => Kind::FadedOut,
+        (_, _, true) => Kind::Faded,
         (_, _, false) => Kind::Still,
     }
 }

@@ -122,8 +122,10 @@ impl Person {
         let mut others = self.counting(devices).filter(|other| other.id != device.id);
         others.any(|other| match &other.memory.state {
             State::Absent(Some(left)) => {
-                let is_sure =
-                    left.assumed.is_none() && now.since(other.memory.since) >= timing.left_behind_ms;
+                // Somebody walked off with that one; it was not only switched off, or asleep for long.
+                let is_sure = left.silence.fall_db.is_some()
+                    && left.assumed.is_none()
+                    && now.since(other.memory.since) >= timing.left_behind_ms;
                 is_sure && moved_at <= left.silence.since.after(TOGETHER_MS)
             }
             State::Absent(None) | State::Undecided | State::Present | State::Fading(_) => false,

@@ -94,6 +94,8 @@ struct SavedAcquaintance {
 struct SavedNights {
     day_ms: u64,
     begun: Vec<u8>,
+    #[serde(default)]
+    ended: Vec<u8>,
 }
 
 /// Where it was heard, and how loudly.
@@ -216,7 +218,7 @@ impl Engine {
             device: person.state.device.map(|device| self.devices[device].id.clone()),
             confidence: person.state.confidence,
         });
-        let (day_ms, begun) = self.nights.saved(now);
+        let (day_ms, begun, ended) = self.nights.saved(now);
         let acquaintances = self.acquaintances.known().map(|(mac, known)| SavedAcquaintance {
             mac: *mac,
             since_ms_ago: now.since(known.since),
@@ -232,7 +234,7 @@ impl Engine {
                 since_ms_ago: now.since(self.house.since),
                 emptying: self.house.empty_from.is_some(),
             },
-            nights: SavedNights { day_ms, begun },
+            nights: SavedNights { day_ms, begun, ended },
             acquaintances: acquaintances.collect(),
             taken_ms_ago: 0,
         }
@@ -344,7 +346,7 @@ impl Engine {
             }
         }
         let day_ms = snapshot.nights.day_ms.saturating_add(snapshot.taken_ms_ago);
-        self.nights = Nights::restored(day_ms, &snapshot.nights.begun, now);
+        self.nights = Nights::restored(day_ms, &snapshot.nights.begun, &snapshot.nights.ended, now);
         for saved in snapshot.acquaintances {
             // While we did not run it may have been there.
             let (since, seen) = (now.before(saved.since_ms_ago), now.before(saved.seen_ms_ago));
