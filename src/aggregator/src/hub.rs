@@ -17,6 +17,7 @@ use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, View, Witnessed};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
+use whichroom_roaming::Thrashing;
 use whichroom_wire::aggregator::{OFFLINE, ONLINE};
 use whichroom_wire::{Id, Root, Topic};
 
@@ -24,7 +25,7 @@ use crate::clock::Clock;
 use crate::command::{Command, Outcome};
 use crate::config::HomeAssistant;
 use crate::decider::{Decider, Given};
-use crate::home_assistant::{BORN, Desired, Home, Owned, Published, birth_topic};
+use crate::home_assistant::{BORN, Desired, Device, Home, Owned, Published, birth_topic};
 use crate::topics;
 
 /// Another instance has this long to answer that it lives.
@@ -52,6 +53,8 @@ pub struct Options {
     pub owned: Vec<Owned>,
     pub snapshot: Option<Snapshot>,
     pub samples: Samples,
+    /// Whether a history is kept, which is what tells how devices roam.
+    pub keeps_history: bool,
     /// Shows times to people.
     pub clock: Clock,
     /// Random, 0 to 5000: how long after Home Assistant's birth message to answer.
@@ -80,6 +83,11 @@ pub struct Hub {
     instance: Id,
     decider: Decider,
     published: Published,
+    keeps_history: bool,
+    /// Devices that thrash.
+    thrashing: BTreeMap<Id, Thrashing>,
+    /// Every device's is to be published.
+    tell_thrashing: bool,
     home_assistant: HomeAssistant,
     birth_delay_ms: u64,
     phase: Phase,
@@ -106,6 +114,9 @@ impl Hub {
             instance: options.instance,
             decider,
             published: Published::new(options.owned),
+            keeps_history: options.keeps_history,
+            thrashing: BTreeMap::new(),
+            tell_thrashing: false,
             home_assistant: options.home_assistant,
             birth_delay_ms: options.birth_delay_ms,
             phase: Phase::Disconnected,
@@ -150,6 +161,8 @@ impl Hub {
     pub fn handle_setup(&mut self, setup: Setup, home_assistant: HomeAssistant, now: Moment, clock: &Clock) {
         self.home_assistant = home_assistant;
         self.decider.give(Given::Setup(Box::new(setup)), now);
+        let home = self.home(now);
+        self.thrashing.retain(|device, _| home.followed().any(|known| known.id == *device));
         if self.phase == Phase::Active {
             let changed = self.announce(now);
             self.enqueue(changed);
@@ -165,13 +178,40 @@ impl Hub {
         outcome
     }
 
+    /// The history found that a device thrashes, goes on, or stopped.
+    pub fn handle_thrashing(&mut self, device: &Id, state: Option<Thrashing>, now: Moment, clock: &Clock) {
+        let home = self.home(now);
+        let Some(device) = home.followed().find(|known| known.id == *device) else { return };
+        if self.phase == Phase::Active {
+            self.enqueue([topics::thrashing(device, state.as_ref(), clock, &self.root)]);
+        }
+        match state {
+            Some(state) => {
+                if !self.thrashing.contains_key(&device.id) {
+                    let between: Vec<&str> = state.aps.iter().map(Id::as_str).collect();
+                    let (name, changes) = (&device.name, state.changes);
+                    let between = between.join(" and ");
+                    log::warn!(
+                        "{name} goes to and fro between {between}, {changes} times so far; see the Timeline"
+                    );
+                }
+                self.thrashing.insert(device.id.clone(), state);
+            }
+            None => {
+                if let Some(state) = self.thrashing.remove(&device.id) {
+                    log::info!("{} no longer goes to and fro, {} times in all", device.name, state.changes);
+                }
+            }
+        }
+    }
+
     /// A time that [`Hub::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Moment, clock: &Clock) {
         self.decider.give(Given::Timeout, now);
         let repeated = self.published.handle_timeout(now);
         if !repeated.is_empty() && self.phase == Phase::Active {
             self.enqueue(repeated);
-            self.decider.give(Given::PublishAll, now);
+            self.publish_all(now);
         }
         self.activate_if_alone(now);
         self.settle(now, clock);
@@ -422,10 +462,14 @@ impl Hub {
         self.publish_states(now);
     }
 
+    fn home(&self, now: Moment) -> Home {
+        let view = self.decider.engine().view(now);
+        Home::of(&self.site, self.home_assistant.page_url.as_deref(), &view, self.keeps_history)
+    }
+
     /// Brings discovery up to date; states are to follow.
     fn announce(&mut self, now: Moment) -> Vec<Publish> {
-        let home =
-            Home::of(&self.site, self.home_assistant.page_url.as_deref(), &self.decider.engine().view(now));
+        let home = self.home(now);
         let prefix = self.home_assistant.enabled.then_some(self.home_assistant.prefix.as_str());
         self.dirty = true;
         self.published.update(Desired::new(&home, prefix))
@@ -436,7 +480,13 @@ impl Hub {
         let status = self.status(&Topic::Status, ONLINE);
         let tracked = self.tracked();
         self.enqueue([status, tracked]);
+        self.publish_all(now);
+    }
+
+    /// Every state; the next [`Hub::settle`] sends them.
+    fn publish_all(&mut self, now: Moment) {
         self.decider.give(Given::PublishAll, now);
+        self.tell_thrashing = true;
     }
 
     fn tracked(&mut self) -> Publish {
@@ -455,7 +505,7 @@ impl Hub {
         if effects.iter().any(|effect| matches!(effect, Effect::NewRoom(_))) && self.phase == Phase::Active {
             let changed = self.announce(now);
             self.enqueue(changed);
-            self.decider.give(Given::PublishAll, now);
+            self.publish_all(now);
             effects.extend(self.drain());
         }
         for effect in effects {
@@ -468,6 +518,14 @@ impl Hub {
                 self.enqueue(message);
             }
             self.effects.push_back(effect);
+        }
+        if self.phase == Phase::Active && std::mem::take(&mut self.tell_thrashing) {
+            let home = self.home(now);
+            let state = |device: &Device| {
+                topics::thrashing(device, self.thrashing.get(&device.id), clock, &self.root)
+            };
+            let states: Vec<Publish> = home.followed().map(state).collect();
+            self.enqueue(states);
         }
         let is_told = self.bssids_revision == self.decider.engine().bssids_revision();
         if self.phase == Phase::Active && !is_told {
@@ -539,6 +597,7 @@ devices = ["02:00:00:00:00:01"]
                 owned: Vec::new(),
                 snapshot: None,
                 samples: Samples::default(),
+                keeps_history: true,
                 clock: Clock::start(),
                 birth_delay_ms: 1000,
             };
@@ -721,6 +780,46 @@ devices = ["02:00:00:00:00:01"]
         bench.pass(1);
         assert!(bench.last(ADA).is_some());
         assert!(bench.topics().iter().any(|topic| topic.starts_with("homeassistant/device/")));
+    }
+
+    #[test]
+    fn who_thrashes_is_told_after_discovery_and_told_again() {
+        let mut bench = Bench::new();
+        bench.start();
+        let topic =
+            bench.topics().into_iter().find(|topic| topic.ends_with("/thrashing")).unwrap().to_owned();
+        let device: Id = topic.split('/').nth(3).unwrap().parse().unwrap();
+        let place = |part: &str| bench.sent.iter().position(|(topic, _)| topic.contains(part)).unwrap();
+        assert!(place("_station_") < place("/thrashing"));
+        assert!(bench.last(&topic).is_some_and(|text| text.contains(r#""thrashing":null"#)));
+
+        let since = whichroom_roaming::Time::from_ms(bench.clock.unix_ms(bench.now));
+        let state = Thrashing { since, last: since, changes: 9, aps: vec![id("hall"), id("kitchen")] };
+        let tell = |bench: &mut Bench, device: &Id, state| {
+            bench.hub.handle_thrashing(device, state, bench.now, &bench.clock);
+            let is_told = bench.hub.next_publish().is_some();
+            bench.settle();
+            is_told
+        };
+        assert!(tell(&mut bench, &device, Some(state.clone())));
+        let says = r#""changes":9,"between":["hall","kitchen"]"#;
+        assert!(bench.last(&topic).is_some_and(|text| text.contains(says)));
+        assert!(!tell(&mut bench, &id("nobody"), Some(state)));
+
+        bench.sent.clear();
+        bench.event(Event::Disconnected { why: "gone".to_owned(), retry_in: std::time::Duration::ZERO });
+        bench.start();
+        assert!(bench.last(&topic).is_some_and(|text| text.contains(says)), "the broker may have lost it");
+        assert!(tell(&mut bench, &device, None));
+        assert!(bench.last(&topic).is_some_and(|text| text.contains(r#""thrashing":null"#)));
+
+        let private = HOME.replace("name = \"Ada\"", "name = \"Ada\"\ndetail = \"home-only\"");
+        bench.hub.handle_setup(setup(&private), HomeAssistant::default(), bench.now, &bench.clock);
+        bench.settle();
+        assert_eq!(bench.last(&topic), Some(""));
+        let late = Thrashing { since, last: since, changes: 9, aps: Vec::new() };
+        assert!(!tell(&mut bench, &device, Some(late)));
+        assert_eq!(bench.last(&topic), Some(""));
     }
 
     #[test]

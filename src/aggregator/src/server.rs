@@ -339,6 +339,7 @@ impl Worker {
                 home_assistant: options.home_assistant,
                 owned: saved.published.clone(),
                 samples: begin.samples,
+                keeps_history: keeping.is_some(),
                 snapshot: begin.snapshot,
                 clock: clock.clone(),
                 birth_delay_ms: seed % MS_PER_BIRTH_DELAY,
@@ -520,6 +521,14 @@ impl Worker {
             keeping.handle_witnessed(witnessed);
         }
         keeping.settle(now);
+        let mut is_told = false;
+        while let Some((device, state)) = keeping.poll_thrashing(now) {
+            self.hub.handle_thrashing(&device, state, now, &self.clock);
+            is_told = true;
+        }
+        if is_told {
+            self.send();
+        }
     }
 
     fn handle_health(&mut self, health: Health) {

@@ -6,10 +6,12 @@ use whichroom_presence::calibration::{Alike, NotCalibrated, Sample};
 use whichroom_presence::output::{
     DeviceView, Effect, Home, HouseView, Moved, PersonView, Reason, Roamed, RoomView,
 };
+use whichroom_roaming::Thrashing;
 use whichroom_wire::aggregator::{self as wire, Tracker, TrackerAttributes, encode};
 use whichroom_wire::{Mac, Root, SCHEMA, Topic, Tracked};
 
 use crate::clock::Clock;
+use crate::home_assistant::Device;
 
 /// Home Assistant's zone of the house; a tracker that is home says it is in it.
 const ZONE_HOME: &str = "zone.home";
@@ -33,6 +35,18 @@ pub fn publish(effect: &Effect, clock: &Clock, root: &Root, alike: &[Alike]) -> 
         Effect::Ask { ap, request } => Some(event(root, &Topic::ApRequest(ap.clone()), request)),
         Effect::Problem(_) | Effect::ProblemOver(_) | Effect::NewRoom(_) | Effect::Forgotten(_) => None,
     }
+}
+
+/// Whether a device thrashes. A topic of its own: the history's judgement of hours, while `device/<id>` is the engine's
+/// decision of this moment, and neither waits for the other.
+pub fn thrashing(device: &Device, state: Option<&Thrashing>, clock: &Clock, root: &Root) -> Publish {
+    let thrashing = state.map(|state| wire::Thrashing {
+        since: clock.rfc3339(clock.moment_of_unix_ms(state.since.as_ms())),
+        changes: state.changes,
+        between: state.aps.clone(),
+    });
+    let message = wire::DeviceThrashing { schema: SCHEMA, name: device.name.clone(), thrashing };
+    retained(root, &Topic::DeviceThrashing(device.id.clone()), &message)
 }
 
 /// The stations whose probes the agents shall publish, and the BSSs of which they shall pass on beacon reports.
@@ -184,6 +198,7 @@ mod tests {
     use jiff::Timestamp;
     use whichroom_presence::Moment;
     use whichroom_presence::output::{Heard, Problem};
+    use whichroom_roaming::Time;
     use whichroom_wire::aggregator::{DeviceState, HouseState, MovedKind};
 
     use super::*;
@@ -304,6 +319,31 @@ mod tests {
         assert_snapshot!(shown(&Effect::Device(view)), @r#"
         whichroom/home/device/bob-phone retained
         {"schema":1,"name":"Bob's phone","state":"fading","ap":"ap-garden","bssid":"02:00:00:00:00:01","signal_dbm":-71,"room":null,"since":"<since>","because":["left ap-garden, -71 dBm and falling"]}
+        "#);
+    }
+
+    #[test]
+    fn a_device_that_thrashes() {
+        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap(), 1);
+        let root = Root::new(&"home".parse().unwrap());
+        let device =
+            Device { id: "bob-phone".parse().unwrap(), name: "Bob's phone".into(), may_be_followed: true };
+        let since = Time::from_ms(clock.unix_ms(SINCE));
+        let aps = ["kids-room", "office"].map(|ap| ap.parse().unwrap()).to_vec();
+        let state = Thrashing { since, last: since, changes: 31, aps };
+        let shown = |state| {
+            let publish = thrashing(&device, state, &clock, &root);
+            assert!(publish.retain);
+            let payload = String::from_utf8(publish.payload).unwrap();
+            format!("{}\n{}", publish.topic, payload.replace(&clock.rfc3339(SINCE), "<since>"))
+        };
+        assert_snapshot!(shown(Some(&state)), @r#"
+        whichroom/home/device/bob-phone/thrashing
+        {"schema":1,"name":"Bob's phone","thrashing":{"since":"<since>","changes":31,"between":["kids-room","office"]}}
+        "#);
+        assert_snapshot!(shown(None), @r#"
+        whichroom/home/device/bob-phone/thrashing
+        {"schema":1,"name":"Bob's phone","thrashing":null}
         "#);
     }
 

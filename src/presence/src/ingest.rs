@@ -428,6 +428,7 @@ fn agent_of(topic: &Topic) -> Option<&Id> {
         | Topic::Room(_)
         | Topic::Device(_)
         | Topic::DeviceRoamed(_)
+        | Topic::DeviceThrashing(_)
         | Topic::Calibrate
         | Topic::Calibrated
         | Topic::Set(_) => None,

@@ -5,7 +5,7 @@
 //! states of BSSs. [`Analysis`] reads a slice of such rows, from wherever they are kept, and gives a [`Report`] and a
 //! [`Timeline`]. Both are made of the same `index` of spans and changes, so they agree on every count. A report holds
 //! what `episodes`, `signal`, `overlap` and `channels` find, the `advice` that follows from it, and what `compare` says
-//! of changes that were made. Each category is defined where its type is; every threshold is in [`Parameters`].
+//! of changes that were made. [`ThrashingWatch`] runs the same search over the last associations while they happen. Each category is defined where its type is; every threshold is in [`Parameters`].
 
 mod advice;
 mod channels;
@@ -20,6 +20,7 @@ mod rows;
 mod signal;
 mod site;
 mod text;
+mod thrashing;
 mod time;
 mod timeline;
 mod tracker;
@@ -36,6 +37,7 @@ pub use report::{Analysis, Client, NamedAp, Report};
 pub use rows::{Band, Began, Ended, Hearing, Note, RadioState, Row, Rows, SignalMinute, Span};
 pub use signal::{Hole, Sticky, Weak};
 pub use site::{Device, NamedDevice, Site};
+pub use thrashing::{Thrashing, ThrashingWatch};
 pub use time::{MINUTE_MS, Range, Time};
 pub use timeline::{Bar, EpisodeMark, Mark, SignalPoint, Timeline, TimelineRow};
 pub use tracker::{ROAM_GAP_MS, SILENT_MS, Snapshot, Tracker};

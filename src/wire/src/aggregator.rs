@@ -195,6 +195,28 @@ pub enum RoamedKind {
     Roamed,
 }
 
+/// Retained at `device/<id>/thrashing`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceThrashing {
+    /// [`SCHEMA`](crate::SCHEMA).
+    pub schema: u32,
+    /// The device's name.
+    pub name: String,
+    /// `None` if it does not thrash, or nobody knows yet.
+    pub thrashing: Option<Thrashing>,
+}
+
+/// A device goes to and fro between access points.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thrashing {
+    /// Since when, RFC 3339 with offset.
+    pub since: String,
+    /// Changes since then; told anew once a minute at most.
+    pub changes: u32,
+    /// The APs it goes between.
+    pub between: Vec<Id>,
+}
+
 /// Sent to `calibrate` by whoever may: "I am in the kitchen now".
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Calibrate {

@@ -106,6 +106,7 @@ impl AgentMessage {
             | Topic::Room(_)
             | Topic::Device(_)
             | Topic::DeviceRoamed(_)
+            | Topic::DeviceThrashing(_)
             | Topic::Calibrate
             | Topic::Calibrated
             | Topic::Set(_) => return Err(DecodeError::NotFromAnAgent),

@@ -65,6 +65,8 @@ pub enum Topic {
     Device(Id),
     /// [`Roamed`](crate::aggregator::Roamed) of a device.
     DeviceRoamed(Id),
+    /// Retained [`DeviceThrashing`](crate::aggregator::DeviceThrashing).
+    DeviceThrashing(Id),
     /// [`Calibrate`](crate::aggregator::Calibrate), from whoever may: a device is in a room now.
     Calibrate,
     /// [`Calibrated`](crate::aggregator::Calibrated): what became of it.
@@ -98,6 +100,7 @@ impl Topic {
             ("room", Some(room), None) => Topic::Room(id(room)?),
             ("device", Some(device), None) => Topic::Device(id(device)?),
             ("device", Some(device), Some("roamed")) => Topic::DeviceRoamed(id(device)?),
+            ("device", Some(device), Some("thrashing")) => Topic::DeviceThrashing(id(device)?),
             ("calibrate", None, None) => Topic::Calibrate,
             ("calibrated", None, None) => Topic::Calibrated,
             ("set", Some(command), None) => Topic::Set(id(command)?),
@@ -124,6 +127,7 @@ impl fmt::Display for Topic {
             Topic::Room(room) => write!(f, "room/{room}"),
             Topic::Device(device) => write!(f, "device/{device}"),
             Topic::DeviceRoamed(device) => write!(f, "device/{device}/roamed"),
+            Topic::DeviceThrashing(device) => write!(f, "device/{device}/thrashing"),
             Topic::Calibrate => f.write_str("calibrate"),
             Topic::Calibrated => f.write_str("calibrated"),
             Topic::Set(command) => write!(f, "set/{command}"),
@@ -154,6 +158,7 @@ mod tests {
             Topic::Room(id.clone()),
             Topic::Device(id.clone()),
             Topic::DeviceRoamed(id.clone()),
+            Topic::DeviceThrashing(id.clone()),
             Topic::Calibrate,
             Topic::Calibrated,
             Topic::Set(id),

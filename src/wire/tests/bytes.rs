@@ -5,7 +5,7 @@
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
-use whichroom_wire::aggregator::{self, CALIBRATE_PAYLOAD_MAX, Calibrate, Calibrated};
+use whichroom_wire::aggregator::{self, CALIBRATE_PAYLOAD_MAX, Calibrate, Calibrated, DeviceThrashing};
 use whichroom_wire::{
     AgentMessage, Change, DecodeError, Decoded, ELEMENTS_MAX, Event, EventWhat, Events, Host, Hosts, Mac,
     PAYLOAD_MAX, Radio, Radios, Request, RequestKind, Stamp, State, Station, Stations, Status, Topic,
@@ -145,6 +145,19 @@ fn hosts_tracked_and_request_bytes() {
     let bytes = serde_json::to_string(&request).unwrap();
     assert_snapshot!(bytes, @r#"{"schema":1,"id":"q1","kind":"beacon-report","mac":"02:00:00:00:00:01","mode":"table"}"#);
     assert_eq!(serde_json::from_str::<Request>(&bytes).unwrap(), request);
+}
+
+#[test]
+fn thrashings_bytes() {
+    let thrashing = aggregator::Thrashing {
+        since: "2026-11-22T07:00:00+01:00".to_owned(),
+        changes: 12,
+        between: vec!["kids-room".parse().unwrap(), "office".parse().unwrap()],
+    };
+    let on = DeviceThrashing { schema: 1, name: "Ben's phone".to_owned(), thrashing: Some(thrashing) };
+    assert_snapshot!(text(aggregator::encode(&on)), @r#"{"schema":1,"name":"Ben's phone","thrashing":{"since":"2026-11-22T07:00:00+01:00","changes":12,"between":["kids-room","office"]}}"#);
+    let off = DeviceThrashing { thrashing: None, ..on };
+    assert_snapshot!(text(aggregator::encode(&off)), @r#"{"schema":1,"name":"Ben's phone","thrashing":null}"#);
 }
 
 #[test]

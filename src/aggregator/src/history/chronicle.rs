@@ -1,14 +1,17 @@
 //! What goes into the history: associations and signals from what the access points said, stays from what was decided
 //! of people. The main loop hands both over and passes the entries on to [`History`](super::History).
 //!
-//! Somebody of whom only home or away is to be known leaves no trace here: neither stays, nor what their devices did.
+//! Configured devices are watched for thrashing on the way. Somebody of whom only home or away is to be known leaves no
+//! trace here: neither stays, nor what their devices did.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use whichroom_presence::Moment;
 use whichroom_presence::output::{Effect, Fact, Home, PersonView, Witnessed};
 use whichroom_presence::setup::{Detail, DeviceSetup, Setup};
-use whichroom_roaming::{NamedDevice, Row, Site, Snapshot, Span, Time, Tracker};
+use whichroom_roaming::{
+    NamedDevice, Parameters, Row, Site, Snapshot, Span, Thrashing, ThrashingWatch, Time, Tracker,
+};
 use whichroom_wire::{Id, Mac, Station};
 
 use super::{Entry, Stay};
@@ -16,6 +19,7 @@ use super::{Entry, Stay};
 /// The history's author.
 pub struct Chronicle {
     tracker: Tracker,
+    thrashing: ThrashingWatch,
     private: BTreeSet<Mac>,
     stays: BTreeMap<Id, (bool, Option<Id>)>,
     entries: Vec<Entry>,
@@ -26,6 +30,7 @@ impl Chronicle {
     pub fn new(setup: &Setup, snapshot: Option<Snapshot>, now: Time) -> Chronicle {
         let mut chronicle = Chronicle {
             tracker: Tracker::new(snapshot, now),
+            thrashing: ThrashingWatch::new(Parameters::default()),
             private: BTreeSet::new(),
             stays: BTreeMap::new(),
             entries: Vec::new(),
@@ -41,6 +46,7 @@ impl Chronicle {
         let devices = private.iter().flat_map(|person| &person.devices);
         self.private = devices.flat_map(|device| device.macs.iter().copied()).collect();
         self.tracker.set_devices(&site_of(setup));
+        self.thrashing.set_devices(watched(setup).map(|device| (device.id.clone(), device.macs.clone())));
         if !private.is_empty() {
             let people = private.iter().map(|person| person.id.clone()).collect();
             self.entries.push(Entry::Erase { people, macs: self.private.clone() });
@@ -79,11 +85,26 @@ impl Chronicle {
     pub fn handle_timeout(&mut self, now: Time) {
         self.tracker.handle_timeout(now);
         self.take_rows();
+        self.thrashing.handle_timeout(now);
+    }
+
+    /// What the history holds of the last associations, so that who thrashed before a restart goes on doing so.
+    pub fn handle_past(&mut self, spans: &[Span]) {
+        for (position, span) in spans.iter().enumerate().filter(|(_, span)| span.ended.is_some()) {
+            let next = spans.get(position + 1).filter(|next| next.mac == span.mac);
+            self.thrashing.handle_span(span, next);
+        }
+    }
+
+    /// A device that began to thrash, goes on, or stopped. Ask after [`Chronicle::handle_timeout`].
+    pub fn poll_thrashing(&mut self, now: Time) -> Option<(Id, Option<Thrashing>)> {
+        self.thrashing.poll_change(now)
     }
 
     /// When to call [`Chronicle::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Time> {
-        self.tracker.poll_timeout().map(|(at, _)| at)
+        let tracker = self.tracker.poll_timeout().map(|(at, _)| at);
+        [tracker, self.thrashing.poll_timeout()].into_iter().flatten().min()
     }
 
     /// What is to be kept.
@@ -115,6 +136,9 @@ impl Chronicle {
                 Row::Signal(signal) => self.private.contains(&signal.mac),
                 Row::Radio(_) => false,
             };
+            if let Row::Span(span) = &row {
+                self.thrashing.handle_span(span, self.tracker.open_span(span.mac));
+            }
             if !is_private {
                 self.entries.push(Entry::Row(row));
             }
@@ -136,6 +160,13 @@ fn stay_of(person: &PersonView, time: impl Fn(Moment) -> Time) -> Option<Stay> {
         home,
         room: person.room.clone(),
     })
+}
+
+/// The devices whose roaming may be told of: those of people of whom more than home or away is to be known, and
+/// nobody's.
+fn watched(setup: &Setup) -> impl Iterator<Item = &DeviceSetup> {
+    let people = setup.people.iter().filter(|person| person.detail != Detail::HomeOnly);
+    people.flat_map(|person| &person.devices).chain(&setup.devices)
 }
 
 /// The home's names, for the tracker and for reports.

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use whichroom_presence::Moment;
 use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
-use whichroom_roaming::{Note, Snapshot, Time};
+use whichroom_roaming::{Note, Range, Snapshot, Thrashing, Time};
+use whichroom_wire::Id;
 
-use super::{Chronicle, Entry, Health, History, Keep};
+use super::{Chronicle, Entry, Health, History, Keep, Reader};
 use crate::clock::Clock;
 
 /// Associations that last are written this often, so that who reads the file knows of them.
 const OPEN_EVERY_MS: u64 = 60_000;
+
+/// After a restart, who thrashes is found again in this much of the history.
+const PAST_MS: u64 = 2 * 3_600_000;
 
 /// Where the history is, and for how long.
 #[derive(Debug, Clone)]
@@ -40,9 +44,15 @@ impl Keeping {
         clock: Clock,
         tell: impl FnMut(Health) + Send + 'static,
     ) -> std::io::Result<Keeping> {
-        let history = History::start(options.path.clone(), options.keep, tell)?;
         let now = Time::from_ms(clock.unix_ms(clock.now()));
-        Ok(Keeping { chronicle: Chronicle::new(setup, snapshot, now), history, clock, open_kept: None })
+        let mut chronicle = Chronicle::new(setup, snapshot, now);
+        // A file that is not there yet has nothing to tell; the thread that writes says what is wrong with one.
+        if let Ok(reader) = Reader::open(&options.path) {
+            let past = reader.spans(Range::new(now.before(PAST_MS), now), None);
+            chronicle.handle_past(&past.unwrap_or_default());
+        }
+        let history = History::start(options.path.clone(), options.keep, tell)?;
+        Ok(Keeping { chronicle, history, clock, open_kept: None })
     }
 
     /// Another configuration.
@@ -75,6 +85,11 @@ impl Keeping {
             entries.extend(self.chronicle.open());
         }
         self.history.keep(entries);
+    }
+
+    /// A device that began to thrash, goes on, or stopped. Ask after [`Keeping::settle`].
+    pub fn poll_thrashing(&mut self, now: Moment) -> Option<(Id, Option<Thrashing>)> {
+        self.chronicle.poll_thrashing(time(&self.clock, now))
     }
 
     /// When to call [`Keeping::settle`] next.

@@ -130,6 +130,31 @@ fn a_span_that_is_written_again_replaces_itself() {
 }
 
 #[test]
+fn who_thrashed_when_we_stopped_is_found_again() {
+    let mut bench = Bench::new();
+    let clock = crate::clock::Clock::start();
+    let now = clock.unix_ms(clock.now());
+    let bounces = (0..10_i64).map(|number| {
+        let begin = now - (11 - number) * 30_000;
+        let ap = id(if number % 2 == 0 { "hall" } else { "attic" });
+        let bssid = mac(200 + u8::try_from(number % 2).unwrap());
+        Span { ap, bssid, ended: Some(Ended::Roamed), ..span(1, begin, begin + 30_000) }
+    });
+    bench.writer.write(&spans(&bounces.collect::<Vec<_>>())).unwrap();
+    let text = "[[person]]\nname = \"Ada\"\ndevices = [\"02:00:00:00:00:01\"]\n";
+    let found = |text: &str| {
+        let setup = crate::config::parse(text, Path::new("/nonexistent")).0.unwrap().setup;
+        let options = Options { path: bench.path(), keep: Keep::default() };
+        let mut keeping = Keeping::start(&options, &setup, None, clock.clone(), |_| {}).unwrap();
+        keeping.settle(clock.now());
+        keeping.poll_thrashing(clock.now()).and_then(|(_, state)| state)
+    };
+    let state = found(text).unwrap();
+    assert_eq!((state.changes, state.since), (9, at(now - 10 * 30_000)));
+    assert_eq!(found(&text.replace("devices", "detail = \"home-only\"\ndevices")), None);
+}
+
+#[test]
 fn minutes_read_alike_before_and_after_their_hour_is_packed() {
     let mut bench = Bench::new();
     let hour: Vec<SignalMinute> = (0..60).step_by(7).map(|minute| signal(1, minute, -60)).collect();

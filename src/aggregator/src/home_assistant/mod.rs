@@ -1,4 +1,4 @@
-//! What Home Assistant is told about the home: one discovery payload per device (hub, person, room), whose entities read
+//! What Home Assistant is told about the home: one discovery payload per device (hub, person, room, station), whose entities read
 //! the retained topics that `topics.rs` fills. Pure; the main loop compares and sends through [`Published`].
 //!
 //! The rules behind it, all met on a real Home Assistant: one bad key at the top loses the whole device, so only keys of
@@ -14,11 +14,11 @@ pub use published::{Desired, Owned, Published};
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use whichroom_presence::output::View;
+use whichroom_presence::output::{DeviceView, PersonView, View};
 use whichroom_wire::aggregator::{ROOM_AWAY, ROOM_HOME, ROOM_UNCLEAR};
 use whichroom_wire::{Id, Root, Topic};
 
-/// Discovery payloads by topic. Home Assistant wants the hub first; the topics sort so: hub, person, room.
+/// Discovery payloads by topic. Home Assistant wants the hub first; the topics sort so: hub, person, room, station.
 pub type Discovery = BTreeMap<String, Value>;
 
 /// The home as Home Assistant shall know it.
@@ -32,8 +32,8 @@ pub struct Home {
     pub rooms: Vec<Room>,
     /// The people.
     pub people: Vec<Person>,
-    /// Configured devices; they have a topic, but no entities.
-    pub devices: Vec<Id>,
+    /// Configured devices.
+    pub devices: Vec<Device>,
 }
 
 /// A room.
@@ -56,9 +56,20 @@ pub struct Person {
     pub home_only: bool,
 }
 
+/// A configured device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its id in the topics.
+    pub id: Id,
+    /// For people.
+    pub name: String,
+    /// How it roams is told of: a history is kept, and it is not somebody's of whom only home or away is to be known.
+    pub may_be_followed: bool,
+}
+
 impl Home {
-    /// The home as the engine sees it now.
-    pub fn of(site: &Id, page_url: Option<&str>, view: &View) -> Home {
+    /// The home as the engine sees it now. Without a history nothing is known of how devices roam.
+    pub fn of(site: &Id, page_url: Option<&str>, view: &View, keeps_history: bool) -> Home {
         let rooms = view.rooms.iter().map(|room| Room { id: room.id.clone(), name: room.name.clone() });
         let people = view.people.iter().map(|person| Person {
             id: person.id.clone(),
@@ -70,8 +81,13 @@ impl Home {
             page_url: page_url.map(str::to_owned),
             rooms: rooms.collect(),
             people: people.collect(),
-            devices: view.devices.iter().map(|device| device.id.clone()).collect(),
+            devices: view.devices.iter().map(|device| of_device(device, view, keeps_history)).collect(),
         }
+    }
+
+    /// Devices whose thrashing is told of.
+    pub fn followed(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(|device| device.may_be_followed)
     }
 
     /// Retained topics of things that can go away; they are emptied when their thing does.
@@ -79,9 +95,16 @@ impl Home {
         let root = Root::new(&self.site);
         let people = self.people.iter().map(|person| Topic::Person(person.id.clone()));
         let rooms = self.rooms.iter().map(|room| Topic::Room(room.id.clone()));
-        let devices = self.devices.iter().map(|device| Topic::Device(device.clone()));
-        people.chain(rooms).chain(devices).map(|topic| root.full(&topic)).collect()
+        let devices = self.devices.iter().map(|device| Topic::Device(device.id.clone()));
+        let thrashing = self.followed().map(|device| Topic::DeviceThrashing(device.id.clone()));
+        people.chain(rooms).chain(devices).chain(thrashing).map(|topic| root.full(&topic)).collect()
     }
+}
+
+fn of_device(device: &DeviceView, view: &View, keeps_history: bool) -> Device {
+    let is_owner = |person: &&PersonView| device.person.as_ref() == Some(&person.id);
+    let is_private = view.people.iter().find(is_owner).is_some_and(|person| person.home_only);
+    Device { id: device.id.clone(), name: device.name.clone(), may_be_followed: keeps_history && !is_private }
 }
 
 /// Where Home Assistant says `online` after a start, not retained; everything is repeated then.
@@ -105,6 +128,9 @@ pub fn discovery(home: &Home, prefix: &str) -> Discovery {
     }
     for room in &home.rooms {
         add(writer.identifier("room", &room.id), writer.room(room));
+    }
+    for device in home.followed() {
+        add(writer.identifier("station", &device.id), writer.station(device));
     }
     payloads
 }
@@ -241,6 +267,40 @@ impl Writer<'_> {
                     "state_class": "measurement", "unit_of_measurement": "people",
                     "value_template":
                         "{{ 'None' if value_json.occupied is none else value_json.people | length }}",
+                },
+            },
+        })
+    }
+
+    fn station(&self, device: &Device) -> Value {
+        let identifier = self.identifier("station", &device.id);
+        let topic = self.root.full(&Topic::DeviceThrashing(device.id.clone()));
+        let name = label(&device.name, &device.id);
+        let mut described = self.device(&identifier, name, "Wi-Fi client", "roaming#timeline");
+        described["via_device"] = json!(self.hub_identifier());
+        json!({
+            "device": described,
+            "origin": origin(),
+            "qos": 1,
+            "state_topic": topic,
+            "availability": self.availability(),
+            "components": {
+                "thrashing": {
+                    "platform": "binary_sensor", "unique_id": format!("{identifier}_thrashing"),
+                    "name": "Thrashing",
+                    "default_entity_id": entity_id("binary_sensor", &device.id, "thrashing"),
+                    "device_class": "problem", "entity_category": "diagnostic",
+                    "value_template": "{{ 'ON' if value_json.thrashing else 'OFF' }}",
+                    "json_attributes_topic": topic,
+                    // Nothing to say is no attributes: the template must give an object.
+                    "json_attributes_template": "{{ (value_json.thrashing or {}) | tojson }}",
+                },
+                "roamed": {
+                    "platform": "event", "unique_id": format!("{identifier}_roamed"), "name": "Roamed",
+                    "default_entity_id": entity_id("event", &device.id, "roamed"), "icon": "mdi:wifi-sync",
+                    "entity_category": "diagnostic",
+                    "event_types": ["roamed"],
+                    "state_topic": self.root.full(&Topic::DeviceRoamed(device.id.clone())),
                 },
             },
         })

@@ -256,7 +256,7 @@ mod tests {
         let mut published = Published::default();
         let publishes = published.update(desired(&small_home()));
         assert_eq!(publishes[0].topic, HUB);
-        assert_eq!(publishes.len(), 5);
+        assert_eq!(publishes.len(), 6);
         assert!(publishes.iter().all(|publish| publish.retain && !publish.payload.is_empty()));
     }
 
@@ -336,7 +336,7 @@ mod tests {
         before.update(desired(&small_home()));
         before.update(Desired::new(&without_bob(), None));
         let publishes = restarted(&before).update(desired(&small_home()));
-        assert_eq!(publishes.len(), 5);
+        assert_eq!(publishes.len(), 6);
         assert!(publishes.iter().all(|publish| !publish.payload.is_empty()));
     }
 
@@ -406,7 +406,7 @@ mod tests {
         let mut published = Published::default();
         published.update(desired(&small_home()));
         let publishes = published.update(Desired::new(&small_home(), None));
-        assert_eq!(publishes.len(), 5);
+        assert_eq!(publishes.len(), 6);
         assert!(publishes.iter().all(|publish| {
             publish.payload.is_empty() && publish.topic.starts_with("homeassistant/device/")
         }));
@@ -417,7 +417,7 @@ mod tests {
         let mut published = Published::default();
         published.update(desired(&small_home()));
         let publishes = published.update(Desired::new(&small_home(), Some("ha")));
-        let (gone, new) = publishes.split_at(5);
+        let (gone, new) = publishes.split_at(6);
         assert!(gone.iter().all(|publish| publish.payload.is_empty()));
         assert!(new.iter().all(|publish| publish.topic.starts_with("ha/device/")));
     }

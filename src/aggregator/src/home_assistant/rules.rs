@@ -59,7 +59,7 @@ fn component_keys(platform: &str) -> &'static [&'static str] {
             "json_attributes_template",
             "entity_category",
         ],
-        "event" => &["event_types", "state_topic", "availability"],
+        "event" => &["event_types", "state_topic", "availability", "entity_category"],
         _ => panic!("no platform of ours: {platform}"),
     }
 }
@@ -144,7 +144,10 @@ fn check_component(component: &Value, payload: &Value, home: &Home) {
         }
         "sensor" if component["device_class"] == "enum" => check_options(component, home),
         "sensor" => assert_eq!(component["state_class"], "measurement"),
-        "event" => assert_eq!(component["event_types"], json!(["arrived", "left", "changed_room"])),
+        "event" => {
+            let known = [json!(["arrived", "left", "changed_room"]), json!(["roamed"])];
+            assert!(known.contains(&component["event_types"]), "an event that is not declared is dropped");
+        }
         _ => {}
     }
 }
@@ -196,17 +199,25 @@ fn person_view(home: output::Home, room_name: Option<String>, home_only: bool) -
     }
 }
 
-/// A home of two rooms, one person, and one of whom only home or away is to be known.
+/// A home of two rooms, one person, and one of whom only home or away is to be known, with a phone each.
 pub(super) fn small_home() -> Home {
     let room = |id: &str, name: &str| Room { id: id.parse().unwrap(), name: name.into() };
     let person =
         |id: &str, name: &str, home_only| Person { id: id.parse().unwrap(), name: name.into(), home_only };
+    let device = |id: &str, name: &str, may_be_followed| Device {
+        id: id.parse().unwrap(),
+        name: name.into(),
+        may_be_followed,
+    };
     Home {
         site: "home".parse().unwrap(),
         page_url: Some("http://192.168.1.2:8080/".into()),
         rooms: vec![room("kitchen", "Kitchen"), room("living-room", "Living room")],
         people: vec![person("bob", "Bob", false), person("cleaner", "Cleaner", true)],
-        devices: vec!["bob-phone".parse().unwrap()],
+        devices: vec![
+            device("bob-phone", "Bob's phone", true),
+            device("cleaner-phone", "Cleaner's phone", false),
+        ],
     }
 }
 
@@ -221,7 +232,7 @@ fn a_small_home_follows_the_rules() {
     let home = small_home();
     let payloads = discovery(&home, "homeassistant");
     check(&home, &payloads);
-    assert_eq!(payloads.len(), 5);
+    assert_eq!(payloads.len(), 6);
 }
 
 #[test]
@@ -250,6 +261,20 @@ fn somebody_home_only_has_no_room_sensor() {
 }
 
 #[test]
+fn nothing_of_how_the_phone_of_somebody_home_only_roams_is_told() {
+    let home = small_home();
+    let payloads = discovery(&home, "homeassistant");
+    assert!(payloads.keys().any(|topic| topic.ends_with("_station_bob-phone/config")));
+    assert!(!payloads.keys().any(|topic| topic.contains("cleaner-phone")));
+    assert!(!home.states().contains("whichroom/home/device/cleaner-phone/thrashing"));
+}
+
+#[test]
+fn a_station() {
+    assert_snapshot!(shown("homeassistant/device/whichroom_home_station_bob-phone/config"));
+}
+
+#[test]
 fn the_hub() {
     assert_snapshot!(shown("homeassistant/device/whichroom_home_hub/config"));
 }
@@ -273,7 +298,8 @@ proptest! {
     #[test]
     fn any_home_follows_the_rules(
         site in "[a-z0-9_-]{1,32}", rooms in ids(), people in ids(),
-        names in proptest::collection::vec(any::<String>(), 6), home_only in any::<bool>(), url in any::<String>(),
+        devices in ids(), names in proptest::collection::vec(any::<String>(), 6), home_only in any::<bool>(),
+        url in any::<String>(),
     ) {
         let name = |index: usize| names[index % names.len()].clone();
         let home = Home {
@@ -283,10 +309,13 @@ proptest! {
             people: people.iter().enumerate()
                 .map(|(n, id)| Person { id: id.parse().unwrap(), name: name(n / 2 + 3), home_only })
                 .collect(),
-            devices: Vec::new(),
+            devices: devices.iter().enumerate()
+                .map(|(n, id)| Device { id: id.parse().unwrap(), name: name(n), may_be_followed: !home_only })
+                .collect(),
         };
         let payloads = discovery(&home, "homeassistant");
-        prop_assert_eq!(payloads.len(), 1 + rooms.len() + people.len());
+        let stations = if home_only { 0 } else { devices.len() };
+        prop_assert_eq!(payloads.len(), 1 + rooms.len() + people.len() + stations);
         check(&home, &payloads);
         for payload in payloads.values() {
             let read: Value = serde_json::from_str(&payload.to_string()).unwrap();

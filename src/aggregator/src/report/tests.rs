@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use whichroom_presence::setup::{Detail, Setup};
-use whichroom_roaming::EpisodeKind;
+use whichroom_roaming::{EpisodeKind, Span, Thrashing};
 use whichroom_simulator::{Incident, IncidentKind, Plan, World};
 use whichroom_wire::{AgentMessage, Change, EventWhat, Id};
 
@@ -14,6 +14,9 @@ use crate::decider::Given;
 use crate::record::line::{self, Header};
 use crate::score::house::setup;
 use crate::state;
+
+/// When, whose, and what was told of thrashing.
+type Told = (Time, Id, Option<Thrashing>);
 
 /// A recording in a directory of its own, removed at the end.
 struct Recording {
@@ -61,6 +64,33 @@ impl Recording {
         Recording { directory, handshakes, phones }
     }
 
+    /// What is told of thrashing while it happens, and the associations of the day.
+    fn thrashing(&self) -> (Vec<Told>, Vec<Span>, Setup) {
+        let mut player = Player::open(&self.directory.join("home.jsonl"), None).unwrap();
+        player.witness_all();
+        let (clock, setup) = (player.clock().clone(), player.setup().clone());
+        let time = |moment: Moment| Time::from_ms(clock.unix_ms(moment));
+        let mut now = time(player.began());
+        let mut chronicle = Chronicle::new(&setup, None, now);
+        let (mut told, mut material) = (Vec::new(), Material::default());
+        player.play(None, &mut |seen| {
+            match seen {
+                Seen::Comes(at) => {
+                    now = time(at);
+                    chronicle.handle_timeout(now);
+                    while let Some((device, state)) = chronicle.poll_thrashing(now) {
+                        told.push((now, device, state));
+                    }
+                }
+                Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
+                Seen::Noted(..) | Seen::Bad { .. } | Seen::Decided(..) => {}
+            }
+            chronicle.take_entries().into_iter().for_each(|entry| take(&mut material, entry));
+        });
+        material.spans.sort_by_key(|span| (span.mac, span.begin));
+        (told, material.spans, setup)
+    }
+
     fn report(&self, since: Option<&str>, device: Option<&str>) -> Result<(Report, TimeZone), Failure> {
         let (since, device) = (since.map(str::to_owned), device.map(str::to_owned));
         of_recording(&self.directory.join("home.jsonl"), &Options { since, device, ..Options::default() })
@@ -85,6 +115,7 @@ fn a_report_counts_the_associations_that_there_were() {
     }
     // A family that walks through its house all day is well.
     assert_eq!(report.episodes, []);
+    assert_eq!(recording.thrashing().0, []);
     let text = report.text(&|at| written(at, &zone));
     assert!(text.contains("No client changed its association too often."), "{text}");
 }
@@ -103,6 +134,38 @@ fn a_bouncing_phone_is_the_one_that_is_found() {
     // 1 to 3 s each.
     assert!((190..=610).contains(&episode.pairs[0].changes), "{episode:#?}");
     assert!(episode.end.since(episode.begin) < 660_000);
+
+    let (told, spans, setup) = recording.thrashing();
+    assert!(told.iter().all(|(_, device, _)| *device == id("ben-s-phone")), "{told:#?}");
+    let ((began, _, first), (over, _, last)) = (&told[0], &told[told.len() - 1]);
+    assert!(began.since(episode.begin) < 60_000 && first.is_some(), "{told:#?}");
+    assert!((600_000..660_000).contains(&over.since(episode.end)) && last.is_none(), "{told:#?}");
+    let between = told[1..told.len() - 1].iter().all(|(_, _, state)| state.is_some());
+    assert!(between && told.len() <= 13, "once a minute: {told:#?}");
+
+    // Started anew in the middle of it, and long after it, with what the history holds.
+    for (after_ms, is_on) in [(300_000, true), (3_600_000, false)] {
+        let now = episode.begin.after(after_ms);
+        let past: Vec<Span> = spans.iter().filter(|span| span.end <= now).cloned().collect();
+        let mut chronicle = Chronicle::new(&setup, None, now);
+        chronicle.handle_past(&past);
+        chronicle.handle_timeout(now);
+        let found = chronicle.poll_thrashing(now).and_then(|(_, state)| state);
+        assert_eq!(found.map(|state| state.since), is_on.then_some(episode.begin));
+    }
+}
+
+#[test]
+fn a_bouncing_phone_of_somebody_home_only_is_nobodys_business() {
+    let id = |text: &str| text.parse::<Id>().unwrap();
+    let (phone, a, b) = (id("ben-s-phone"), id("bedroom"), id("office"));
+    let what = IncidentKind::Bouncing { phone: phone.clone(), a, b, for_ms: 600_000 };
+    let recording = Recording::with(2, vec![Incident { at_ms: 3_600_000, what }], |setup| {
+        let is_ben = |device: &whichroom_presence::setup::DeviceSetup| device.id == phone;
+        let ben = setup.people.iter_mut().find(|person| person.devices.iter().any(is_ben)).unwrap();
+        ben.detail = Detail::HomeOnly;
+    });
+    assert_eq!(recording.thrashing().0, []);
 }
 
 #[test]

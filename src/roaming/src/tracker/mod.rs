@@ -296,6 +296,11 @@ impl Tracker {
         self.devices.values().filter_map(Device::open)
     }
 
+    /// The association a device has, by any of its MACs.
+    pub fn open_span(&self, mac: Mac) -> Option<&Span> {
+        self.devices.get(&self.key(mac)).and_then(Device::open)
+    }
+
     /// Readings and stations that were dropped because there was no place for them, or that came too late.
     pub fn dropped(&self) -> u64 {
         self.dropped

@@ -34,6 +34,10 @@ pub fn phone(number: u8) -> Mac {
     Mac::new([0x02, 0, 0, 0, 0, number])
 }
 
+pub fn phone_id(number: u8) -> Id {
+    format!("phone{number}").parse().unwrap()
+}
+
 pub fn span(mac: Mac, number: u8, begin: i64, end: i64) -> Span {
     let (ap, bssid) = (ap(number), bss(number));
     let (begin, end) = (at(begin), at(end));
