@@ -4,12 +4,13 @@
 mod calibrate;
 mod measure;
 mod ours;
+mod plot;
 mod rule;
 mod trace;
 mod view;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
 use serde::Serialize;
@@ -17,6 +18,7 @@ use serde::Serialize;
 use crate::Failure;
 use measure::{Judged, Score, Sums};
 use ours::{Home, Ours};
+use plot::Drawn;
 use rule::{Loudest, Rule};
 use trace::{Refusal, Trace};
 use view::{Shown, View};
@@ -36,6 +38,7 @@ which nothing was heard for 2 s are skipped.
                               ours: what whichroom run does (default)
   --calibrate FILE...         what whichroom calibrate would have found in these traces, for ours; a trace among them
                               is left out while it is itself scored
+  --plot DIR                  an SVG of each trace: truth, decision, probabilities, and what was heard
   --json                      {\"files\":[{\"file\",\"accuracy\",\"changes_per_hour\",\"true_changes_per_hour\",
                               \"median_delay_s\",\"p95_delay_s\"}],\"total\":{the same}}
 ";
@@ -45,6 +48,7 @@ struct Options {
     view: View,
     rule: Rule,
     calibrate: Vec<PathBuf>,
+    plot: Option<PathBuf>,
     json: bool,
 }
 
@@ -71,6 +75,9 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
         known_rooms_only(trace, &traces, &calibration)
             .map_err(|refusal| Failure::usage(refusal.to_string()))?;
     }
+    if let Some(directory) = &options.plot {
+        draw(&traces, &calibration, &options, directory)?;
+    }
     let report = report(&traces, &calibration, &options);
     if options.json {
         let text = serde_json::to_string(&report)
@@ -81,13 +88,20 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
 }
 
 fn options(mut args: lexopt::Parser) -> Result<Option<Options>, Failure> {
-    let mut options =
-        Options { files: Vec::new(), view: View::All, rule: Rule::Ours, calibrate: Vec::new(), json: false };
+    let mut options = Options {
+        files: Vec::new(),
+        view: View::All,
+        rule: Rule::Ours,
+        calibrate: Vec::new(),
+        plot: None,
+        json: false,
+    };
     while let Some(argument) = args.next()? {
         match argument {
             Long("view") => options.view = choice("--view", &args.value()?.string()?, &VIEWS)?,
             Long("rule") => options.rule = choice("--rule", &args.value()?.string()?, &RULES)?,
             Long("calibrate") => options.calibrate.extend(args.values()?.map(PathBuf::from)),
+            Long("plot") => options.plot = Some(args.value()?.into()),
             Long("json") => options.json = true,
             Long("help") | Short('h') => return Ok(None),
             Value(file) => options.files.push(PathBuf::from(file)),
@@ -144,16 +158,42 @@ fn known_rooms_only(trace: &Trace, traces: &[Trace], calibration: &[Trace]) -> R
 fn report(traces: &[Trace], calibration: &[Trace], options: &Options) -> Report {
     let mut total = Sums::default();
     let files = traces.iter().map(|trace| {
-        let home = Home::new(trace, calibration.iter().filter(|other| !other.is_same(trace)));
-        let sums = measure::sum(&judge(trace, &home, options));
+        let home = home_of(trace, calibration);
+        let judged: Vec<Judged<'_>> =
+            judge(trace, &home, options).into_iter().map(|second| second.judged).collect();
+        let sums = measure::sum(&judged);
         total.add(&sums);
         Line { file: trace.file.clone(), score: sums.score() }
     });
     Report { files: files.collect(), total: total.score() }
 }
 
+/// The home of a trace, calibrated with the other traces.
+fn home_of(trace: &Trace, calibration: &[Trace]) -> Home {
+    Home::new(trace, calibration.iter().filter(|other| !other.is_same(trace)))
+}
+
+/// A picture of each trace in a directory, which is made if it is missing.
+fn draw(traces: &[Trace], calibration: &[Trace], options: &Options, directory: &Path) -> Result<(), Failure> {
+    let trouble = |file: &Path, error: std::io::Error| {
+        Failure::run(format!("{} cannot be written: {error}", file.display()))
+    };
+    std::fs::create_dir_all(directory).map_err(|error| trouble(directory, error))?;
+    for trace in traces {
+        let home = home_of(trace, calibration);
+        let seconds = judge(trace, &home, options);
+        let right =
+            seconds.iter().filter(|second| second.judged.decided == Some(second.judged.truth)).count();
+        let title = format!("{}: right in {right} of {} seconds", trace.file, seconds.len());
+        let file = plot::file_in(directory, trace);
+        std::fs::write(&file, plot::svg(trace, &home, &seconds, &title))
+            .map_err(|error| trouble(&file, error))?;
+    }
+    Ok(())
+}
+
 /// Runs the rule over a trace; what it says at the end of each judged second counts.
-fn judge<'t>(trace: &'t Trace, home: &'t Home, options: &Options) -> Vec<Judged<'t>> {
+fn judge<'t>(trace: &'t Trace, home: &'t Home, options: &Options) -> Vec<Drawn<'t>> {
     let mut decider = Decider::new(options.rule);
     let shown = view::shown(trace, options.view);
     let mut next = 0;
@@ -163,7 +203,8 @@ fn judge<'t>(trace: &'t Trace, home: &'t Home, options: &Options) -> Vec<Judged<
             next += 1;
         }
         let decided = decider.decide(home, second.at_ms).map(|room| home.rooms[room].as_str());
-        Judged { at_ms: second.at_ms, truth: &trace.rooms[second.truth], decided }
+        let judged = Judged { at_ms: second.at_ms, truth: &trace.rooms[second.truth], decided };
+        Drawn { judged, candidates: decider.candidates() }
     });
     seconds.collect()
 }
@@ -187,6 +228,14 @@ impl Decider {
         match self {
             Decider::Loudest(rule) => rule.take(shown),
             Decider::Ours(ours) => ours.take(home, shown),
+        }
+    }
+
+    /// How probable each room is held; nothing for rules that know no probability.
+    fn candidates(&self) -> Vec<(usize, u8)> {
+        match self {
+            Decider::Loudest(_) => Vec::new(),
+            Decider::Ours(ours) => ours.candidates(),
         }
     }
 
@@ -223,7 +272,14 @@ mod tests {
     use super::*;
 
     fn run(text: &str, rule: Rule) -> Report {
-        let options = Options { files: Vec::new(), view: View::All, rule, calibrate: Vec::new(), json: true };
+        let options = Options {
+            files: Vec::new(),
+            view: View::All,
+            rule,
+            calibrate: Vec::new(),
+            plot: None,
+            json: true,
+        };
         report(&[trace::parse("f.csv", text).unwrap()], &[], &options)
     }
 
@@ -243,6 +299,33 @@ mod tests {
         let score = "\"accuracy\":0.9473684210526315,\"changes_per_hour\":189.47368421052633,\
                      \"true_changes_per_hour\":189.47368421052633,\"median_delay_s\":1.0,\"p95_delay_s\":1.0}";
         assert_eq!(json, format!("{{\"files\":[{{\"file\":\"f.csv\",{score}],\"total\":{{{score}}}"));
+    }
+
+    #[test]
+    fn a_picture_shows_truth_decision_and_every_reading() {
+        let options = Options {
+            files: Vec::new(),
+            view: View::All,
+            rule: Rule::Ours,
+            calibrate: Vec::new(),
+            plot: None,
+            json: false,
+        };
+        let trace = trace::parse("<walk>.csv", &walk()).unwrap();
+        let home = home_of(&trace, &[]);
+        let seconds = judge(&trace, &home, &options);
+        let svg = plot::svg(&trace, &home, &seconds, "<walk>");
+        assert_eq!(svg.matches("<circle").count(), trace.readings.len());
+        assert!(svg.contains("&lt;walk&gt;") && !svg.contains("<walk>"), "names are text");
+        assert!(
+            svg.matches("<rect").count() > 3 * seconds.len(),
+            "truth, decision and probabilities each second"
+        );
+        assert!(
+            seconds
+                .iter()
+                .all(|second| second.candidates.iter().map(|(_, p)| u32::from(*p)).sum::<u32>() <= 105)
+        );
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Ours {
         self.estimate.evaluate(self.associated, &home.model, at);
     }
 
+    /// Rooms by position with their probability in percent, best first.
+    pub fn candidates(&self) -> Vec<(usize, u8)> {
+        self.estimate.candidates()
+    }
+
     /// The room by position.
     pub fn decide(&mut self, home: &Home, now_ms: i64) -> Option<usize> {
         self.estimate.evaluate(self.associated, &home.model, Moment::from_ms(now_ms));
