@@ -1,5 +1,7 @@
 //! "I am in the kitchen now": what is listened to, what becomes of it, and what is refused.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 mod harness;
 
 use harness::{ANN, BEN, BEN_WATCH, House, MINUTE, bss, id, setup};
