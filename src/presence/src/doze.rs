@@ -94,7 +94,7 @@ fn bounds(kind: Kind, timing: &Timing) -> Bounds {
             new_ms: 30 * MINUTE_MS,
             never_ms: 15 * MINUTE_MS,
             least_ms: 10 * MINUTE_MS,
-            most_ms: 30 * MINUTE_MS,
+            most_ms: night_ms.min(30 * MINUTE_MS),
             enough: 12,
             known_ms: DAYS_MS,
         },
@@ -102,7 +102,7 @@ fn bounds(kind: Kind, timing: &Timing) -> Bounds {
             new_ms: 100 * MINUTE_MS,
             never_ms: 75 * MINUTE_MS,
             least_ms: 30 * MINUTE_MS,
-            most_ms: 105 * MINUTE_MS,
+            most_ms: night_ms.min(105 * MINUTE_MS),
             enough: 12,
             known_ms: DAYS_MS,
         },
@@ -148,7 +148,8 @@ impl Doze {
                 new_ms - new_ms.saturating_sub(end_ms) / 1000 * (self.home_ms.min(known_ms) * 1000 / known_ms)
             }
         };
-        learned_ms.max(expected_ms).max(least_ms).min(most_ms.max(least_ms))
+        // Whoever sets a shorter time means it.
+        learned_ms.max(expected_ms).max(least_ms).min(most_ms)
     }
 
     /// A silence ended with a return inside the house. What lasted far longer than was plausible is taken in by steps:
@@ -310,5 +311,13 @@ mod tests {
         let (home_ms, saved) = doze.saved();
         assert_eq!(Doze::restored(home_ms, &saved), doze);
         assert_eq!(Doze::restored(7, &vec![vec![9; 99]; 99]).home_ms(), 7);
+    }
+
+    #[test]
+    fn a_shorter_time_that_is_set_holds_for_every_kind_inside() {
+        let timing = Timing { interior_ms: 4_000, ..Timing::default() };
+        for kind in [Kind::FadedOut, Kind::Faded, Kind::Left, Kind::Still] {
+            assert_eq!(Doze::default().plausible_ms(kind, &timing), 4_000, "{kind:?}");
+        }
     }
 }
