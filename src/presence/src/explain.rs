@@ -17,6 +17,9 @@ use crate::reasons::{duration, how};
 use crate::setup::Counts;
 use crate::timers::{ApIndex, DeviceIndex, Timer};
 
+/// Rooms that are named as candidates.
+const CANDIDATES_MAX: usize = 5;
+
 /// Everything that is known of a person or a device at one moment, in plain words with figures.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
@@ -209,7 +212,15 @@ impl Engine {
         let rooms = &device.memory.rooms;
         let Some(room) = rooms.room() else { return Vec::new() };
         let since = duration(now.since(rooms.since()));
-        vec![format!("{} {} %, for {since}", self.rooms[room].name, rooms.confidence())]
+        let mut lines = vec![format!("{} {} %, for {since}", self.rooms[room].name, rooms.confidence())];
+        let candidates = rooms.candidates();
+        let named = candidates.iter().filter(|(_, percent)| *percent > 0).take(CANDIDATES_MAX);
+        let named: Vec<String> =
+            named.map(|(room, percent)| format!("{} {percent} %", self.rooms[*room].name)).collect();
+        if named.len() > 1 {
+            lines.push(format!("candidates by what was heard last: {}", named.join(", ")));
+        }
+        lines
     }
 
     fn hearing_lines(&self, device: &Device, now: Moment) -> Vec<String> {

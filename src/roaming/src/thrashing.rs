@@ -100,6 +100,14 @@ impl ThrashingWatch {
     }
 }
 
+/// From when on everything is needed: of the episodes in the recent past, and of those that end shortly before such a
+/// one, for it begins after them. A return in an episode is to what was left a window before it at most.
+fn needed(episodes: &[Episode], recent: Time, window_ms: u64) -> Time {
+    episodes.iter().rev().fold(recent, |needed, episode| {
+        if episode.end < needed { needed } else { needed.min(episode.begin.before(window_ms)) }
+    })
+}
+
 impl Watched {
     fn judge(&mut self, next: Option<&Span>, parameters: &Parameters) {
         let Some(newest) = next.or(self.spans.back()).map(|span| span.begin) else { return };
@@ -107,8 +115,9 @@ impl Watched {
         self.forget_before(recent.min(self.needed.unwrap_or(recent)));
         let spans: Vec<Span> = self.spans.iter().chain(next).cloned().collect();
         let mut episodes = self.episodes(&spans, parameters);
+        episodes.sort_by_key(|episode| episode.begin);
+        self.needed = Some(needed(&episodes, recent, parameters.thrash_window_ms));
         episodes.retain(|episode| episode.end >= recent);
-        self.needed = episodes.iter().map(|episode| episode.begin).min();
         let Some(episode) = episodes.into_iter().max_by_key(|episode| episode.end) else { return };
         if newest.since(episode.end) > parameters.thrash_window_ms {
             return;
