@@ -104,7 +104,8 @@ fn it_is_said_over_mqtt_asked_of_the_phone_and_kept_over_a_restart() {
     assert_eq!(sample["silent"], json!(["kitchen"]));
     let reported: Vec<_> = sample["reported"].as_array().into_iter().flatten().collect();
     let view: Vec<_> = reported.iter().map(|heard| (&heard["ap"], &heard["mean_dbm"])).collect();
-    assert_eq!(view, [(&json!("hall"), &json!(-50)), (&json!("kitchen"), &json!(-65))], "only our own");
+    // The hall's is at 5 GHz: levels there are kept 7 dB higher, as the rooms' model compares them.
+    assert_eq!(view, [(&json!("hall"), &json!(-43)), (&json!("kitchen"), &json!(-65))], "only our own");
 
     let aggregator = house.aggregator.as_mut().expect("it runs");
     assert_eq!(aggregator.terminate().code(), Some(0));
@@ -151,7 +152,8 @@ fn the_command_waits_for_its_sample_and_says_what_is_wrong() {
         said = command.log();
         said.contains("sample 1: anna-phone in kitchen, ")
     });
-    assert!(said.contains("heard by hall -5"), "{said}");
+    // -52 dBm at 5 GHz, and 7 dB more, as the rooms' model compares it.
+    assert!(said.contains("heard by hall -4"), "{said}");
     assert_eq!(command.wait_exit().code(), Some(0));
 }
 
