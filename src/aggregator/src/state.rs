@@ -104,22 +104,35 @@ impl StateFile {
     }
 }
 
-/// Replaces a file by one of these contents: a power cut leaves the old one or the new one.
+/// Replaces a file by one of these contents: a power cut leaves the old one or the new one. Who may read it stays.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("json.new");
+    let fresh = beside(path, ".new");
     let mut file = File::create(&fresh)?;
+    match fs::metadata(path) {
+        Ok(known) => file.set_permissions(known.permissions())?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
     file.write_all(contents)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
-    // The name is on disk only once its directory is.
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+    // The name is on disk only once its directory is. A file of a bare name lies in the present one.
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// The file whose name is longer by `suffix`.
+pub fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 /// Renames a file that does not read, and says so. An earlier one that was kept aside stays, too.
 pub fn keep_aside(path: &Path, why: &str) -> Result<(), String> {
     let name = |number: u32| match number {
-        0 => path.with_extension("json.unreadable"),
-        number => path.with_extension(format!("json.unreadable.{number}")),
+        0 => beside(path, ".unreadable"),
+        number => beside(path, &format!(".unreadable.{number}")),
     };
     let aside = (0..ASIDE_MAX).map(name).find(|aside| !aside.exists()).unwrap_or_else(|| name(ASIDE_MAX));
     log::error!("{} does not read ({why}); kept as {}, starting anew", path.display(), aside.display());

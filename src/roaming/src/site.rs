@@ -1,7 +1,7 @@
 //! What the home is called: names of access points and devices, and which MACs are one device. Facts carry ids and
 //! MACs only, so that a renamed device keeps its history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use whichroom_wire::{Id, Mac};
@@ -39,6 +39,12 @@ impl Site {
     /// The name of an access point.
     pub fn ap_name<'a>(&'a self, id: &'a Id) -> &'a str {
         self.aps.get(id).map_or(id.as_str(), String::as_str)
+    }
+
+    /// All MACs of the device that has this one; itself alone where no device has.
+    pub fn macs_of(&self, mac: Mac) -> BTreeSet<Mac> {
+        let owner = self.devices.iter().find(|device| device.macs.contains(&mac));
+        owner.map_or_else(|| BTreeSet::from([mac]), |device| device.macs.iter().copied().collect())
     }
 
     /// The device of each MAC that has a name: its position in `devices`.

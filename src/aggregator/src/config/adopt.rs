@@ -1,8 +1,6 @@
 //! Makes an unknown address somebody's, in the configuration's text: comments, order and spelling of everything else
 //! stay. The page asks for it; what would not be a usable configuration is not written.
 
-use std::fs::{self, File};
-use std::io::Write as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -13,6 +11,7 @@ use whichroom_presence::setup::{DeviceSetup, Setup};
 use whichroom_wire::{Id, Mac};
 
 use super::{Loaded, load, parse, read};
+use crate::state::replace;
 
 /// Longest name that is taken, in bytes.
 const NAME_MAX: usize = 64;
@@ -48,23 +47,13 @@ pub enum Owner {
 pub fn adopt_in(file: &Path, adoption: &Adoption) -> Result<Loaded, String> {
     let text = read(file).map_err(|why| format!("{} {why}", file.display()))?;
     let fresh = adopted(&text, file.parent().unwrap_or(Path::new(".")), adoption)?;
-    replace(file, &fresh).map_err(|error| {
+    replace(file, fresh.as_bytes()).map_err(|error| {
         format!(
             "{} cannot be written ({error}); write it there yourself, or give the service the right to",
             file.display()
         )
     })?;
     load(Some(file)).map_err(|error| error.to_string())
-}
-
-/// The old file or the new one, whatever happens meanwhile; who may read it stays.
-fn replace(file: &Path, text: &str) -> std::io::Result<()> {
-    let fresh = file.with_extension("toml.new");
-    let mut written = File::create(&fresh)?;
-    written.set_permissions(fs::metadata(file)?.permissions())?;
-    written.write_all(text.as_bytes())?;
-    written.sync_all()?;
-    fs::rename(&fresh, file)
 }
 
 /// The text with the address in it.
@@ -244,6 +233,8 @@ fn unknown<'a>(what: &str, id: &Id, known: impl Iterator<Item = &'a Id>) -> Stri
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const HOME: &str = r#"# Our home.

@@ -9,14 +9,12 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use lexopt::prelude::*;
 use serde::Serialize;
-use whichroom_presence::Moment;
-use whichroom_roaming::{Began, Ended, Hearing, Note, RadioState, Range, SignalMinute, Span, Time};
+use whichroom_roaming::{Began, Ended, Hearing, RadioState, Range, SignalMinute, Span, Time};
 use whichroom_wire::{Id, Mac};
 
 use super::writer::Writer;
-use super::{Chronicle, Entry, FILE, Reader, StayRow};
-use crate::replay::player::{Player, Seen};
-use crate::replay::{BadLines, say_end};
+use super::{Entry, FILE, Reader, StayRow, recorded};
+use crate::replay::player::Player;
 use crate::{Failure, config, state};
 
 const HELP: &str = "\
@@ -435,38 +433,21 @@ enum ImportError {
     History(rusqlite::Error),
 }
 
-/// Replays a recording for what it says of the past; decisions are made anew on the way.
+/// Writes what a recording says of the past, and counts it.
 fn import_file(
     file: &Path,
     mut write: impl FnMut(&[Entry]) -> rusqlite::Result<()>,
 ) -> Result<usize, ImportError> {
     let mut player = Player::open(file, None).map_err(ImportError::Recording)?;
-    player.witness_all();
-    let clock = player.clock().clone();
-    let time = |moment: Moment| Time::from_ms(clock.unix_ms(moment));
-    let mut chronicle = Chronicle::new(player.setup(), None, time(player.began()));
     let (mut entries, mut count, mut written) = (Vec::new(), 0, Ok(()));
-    let mut bad = BadLines::new(file);
-    let end = player.play(None, &mut |seen| {
-        match seen {
-            Seen::Comes(at) => chronicle.handle_timeout(time(at)),
-            Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
-            Seen::Decided(effect, _) => chronicle.handle_effect(effect, time),
-            Seen::Noted(text, at) => entries.push(Entry::Note(Note { at: time(at), text })),
-            Seen::Bad { number, why } => bad.note(number, why),
-        }
-        entries.append(&mut chronicle.take_entries());
+    recorded::play(file, &mut player, |mut more| {
+        entries.append(&mut more);
         if entries.len() >= BATCH && written.is_ok() {
             count += entries.len();
             written = write(&entries);
             entries.clear();
         }
     });
-    bad.say_count();
-    say_end(file, &end, &clock.date_and_time(player.now()));
-    chronicle.handle_timeout(time(player.now()));
-    entries.append(&mut chronicle.take_entries());
-    entries.extend(chronicle.open());
     written.and_then(|()| write(&entries)).map_err(ImportError::History)?;
     Ok(count + entries.len())
 }

@@ -34,22 +34,22 @@ impl Material {
         })
     }
 
-    /// What a report on `range` needs, of `macs` or of all.
-    pub fn of_report(
-        reader: &Reader,
-        range: Range,
-        macs: Option<&BTreeSet<Mac>>,
-    ) -> rusqlite::Result<Material> {
+    /// What a report on `range` needs.
+    pub fn of_report(reader: &Reader, range: Range) -> rusqlite::Result<Material> {
         let mut notes = reader.notes(range)?;
         let radios = reader.radios(range)?;
         notes.extend(notes_of_radios(&radios));
         notes.sort_by_key(|note| note.at);
-        let compared =
-            if notes.is_empty() { range } else { Range::new(range.from.before(COMPARED_MS), range.to) };
+        let (compared, radios) = if notes.is_empty() {
+            (range, radios)
+        } else {
+            let compared = Range::new(range.from.before(COMPARED_MS), range.to);
+            (compared, reader.radios(compared)?)
+        };
         Ok(Material {
-            spans: reader.spans(compared, macs)?,
-            signals: reader.signals(compared, macs)?,
-            radios: reader.radios(compared)?,
+            spans: reader.spans(compared, None)?,
+            signals: reader.signals(compared, None)?,
+            radios,
             notes,
         })
     }

@@ -8,6 +8,7 @@ mod keeping;
 mod material;
 mod packed;
 mod reader;
+pub mod recorded;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,8 @@ pub use material::Material;
 pub use reader::Reader;
 pub use schema::OpenError;
 use writer::Writer;
+
+use crate::state::{beside, keep_aside};
 
 /// The file's name, beside the state.
 pub const FILE: &str = "history.sqlite3";
@@ -275,16 +278,11 @@ fn open(path: &Path) -> Result<Writer, OpenError> {
         Err(OpenError::Broken(error)) => error,
         other => return other,
     };
-    let aside = path.with_extension("sqlite3.unreadable");
-    log::error!("{} does not read ({broken}); kept as {}, starting anew", path.display(), aside.display());
     for suffix in ["-wal", "-shm"] {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(suffix);
         // They belong to the file that is set aside; often there are none.
-        let _ = std::fs::remove_file(beside);
+        let _ = std::fs::remove_file(beside(path, suffix));
     }
-    std::fs::rename(path, &aside)
-        .map_err(|error| OpenError::Foreign(format!("{} cannot be renamed: {error}", path.display())))?;
+    keep_aside(path, &broken.to_string()).map_err(OpenError::Foreign)?;
     Writer::open(path)
 }
 

@@ -1,6 +1,10 @@
 //! `whichroom report`: how clients roamed, what is wrong with it, and what to do, from the history or a recording.
 
 mod html;
+fn written(time: Time, clock: &Clock) -> String {
+    clock.date_and_time(clock.moment_of_unix_ms(time.as_ms()))
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -8,18 +12,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use lexopt::prelude::*;
-use whichroom_presence::Moment;
-use whichroom_roaming::{
-    Analysis, NamedDevice, Note, Parameters, Range, Report, Row, Site, Time, notes_of_radios,
-};
+use whichroom_roaming::{Analysis, NamedDevice, Parameters, Range, Report, Row, Site, Time, notes_of_radios};
 use whichroom_wire::Mac;
 
+use crate::clock::Clock;
 use crate::history::command::{Place, read_time};
-use crate::history::{Chronicle, Entry, Material, site_of};
-use crate::replay::player::{Player, Seen};
-use crate::replay::{BadLines, say_end};
+use crate::history::{Entry, Material, recorded, site_of};
+use crate::replay::player::Player;
 use crate::{Failure, config};
 
 const HELP: &str = "\
@@ -64,11 +64,11 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    let (report, zone) = match options.recording.take() {
+    let (report, clock) = match options.recording.take() {
         Some(file) => of_recording(&file, &options)?,
         None => of_history(&mut options)?,
     };
-    let clock = |time: Time| written(time, &zone);
+    let clock = |time: Time| written(time, &clock);
     if let Some(file) = &options.html {
         std::fs::write(file, html::page(&report, &clock))
             .map_err(|error| Failure::run(format!("{} cannot be written: {error}", file.display())))?;
@@ -83,7 +83,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     crate::print(&report.text(&clock))
 }
 
-fn of_history(options: &mut Options) -> Result<(Report, TimeZone), Failure> {
+fn of_history(options: &mut Options) -> Result<(Report, Clock), Failure> {
     let now = Timestamp::now();
     let read =
         |text: &str| read_time(text, now).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")));
@@ -95,14 +95,14 @@ fn of_history(options: &mut Options) -> Result<(Report, TimeZone), Failure> {
     let site = site_of(&loaded.config.setup);
     let reader = std::mem::take(&mut options.place).open()?;
     let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
-    let material = Material::of_report(&reader, range, None)
+    let material = Material::of_report(&reader, range)
         .map_err(|error| Failure::run(format!("the history does not read: {error}")))?;
-    Ok((report_on(material, &site, range, macs.as_ref()), TimeZone::system()))
+    Ok((report_on(material, &site, range, macs.as_ref()), Clock::start()))
 }
 
-fn of_recording(file: &Path, options: &Options) -> Result<(Report, TimeZone), Failure> {
+fn of_recording(file: &Path, options: &Options) -> Result<(Report, Clock), Failure> {
     let mut player = Player::open(file, None).map_err(Failure::usage)?;
-    let (site, zone) = (site_of(player.setup()), player.clock().zone().clone());
+    let (site, clock) = (site_of(player.setup()), player.clock().clone());
     let (material, whole) = material_of(file, &mut player);
     let end = Timestamp::from_millisecond(whole.to.as_ms()).unwrap_or_default();
     let read =
@@ -110,33 +110,17 @@ fn of_recording(file: &Path, options: &Options) -> Result<(Report, TimeZone), Fa
     let from = options.since.as_ref().map(read).transpose()?.unwrap_or(whole.from);
     let to = options.until.as_ref().map(read).transpose()?.unwrap_or(whole.to);
     let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
-    Ok((report_on(material, &site, Range::new(from, to), macs.as_ref()), zone))
+    Ok((report_on(material, &site, Range::new(from, to), macs.as_ref()), clock))
 }
 
 /// What a recording says of the past, and how much of it it holds.
 fn material_of(file: &Path, player: &mut Player) -> (Material, Range) {
-    player.witness_all();
-    let clock = player.clock().clone();
-    let time = |moment: Moment| Time::from_ms(clock.unix_ms(moment));
-    let mut chronicle = Chronicle::new(player.setup(), None, time(player.began()));
-    let (mut material, mut bad) = (Material::default(), BadLines::new(file));
-    let end = player.play(None, &mut |seen| {
-        match seen {
-            Seen::Comes(at) => chronicle.handle_timeout(time(at)),
-            Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
-            Seen::Noted(text, at) => material.notes.push(Note { at: time(at), text }),
-            Seen::Bad { number, why } => bad.note(number, why),
-            Seen::Decided(..) => {}
-        }
-        chronicle.take_entries().into_iter().for_each(|entry| take(&mut material, entry));
+    let mut material = Material::default();
+    let range = recorded::play(file, player, |entries| {
+        entries.into_iter().for_each(|entry| take(&mut material, entry));
     });
-    bad.say_count();
-    say_end(file, &end, &clock.date_and_time(player.now()));
-    chronicle.handle_timeout(time(player.now()));
-    let rest: Vec<Entry> = chronicle.take_entries().into_iter().chain(chronicle.open()).collect();
-    rest.into_iter().for_each(|entry| take(&mut material, entry));
     material.notes.extend(notes_of_radios(&material.radios));
-    (material, Range::new(time(player.began()), time(player.now())))
+    (material, range)
 }
 
 fn take(material: &mut Material, entry: Entry) {
@@ -150,7 +134,7 @@ fn take(material: &mut Material, entry: Entry) {
 }
 
 /// The report of one device, or of all. Advice needs all: what helps one must not take coverage from another.
-fn report_on(mut material: Material, site: &Site, range: Range, macs: Option<&BTreeSet<Mac>>) -> Report {
+pub fn report_on(mut material: Material, site: &Site, range: Range, macs: Option<&BTreeSet<Mac>>) -> Report {
     let whole = report_of(&material, site, range);
     let Some(macs) = macs else { return whole };
     material.spans.retain(|span| macs.contains(&span.mac));
@@ -159,7 +143,7 @@ fn report_on(mut material: Material, site: &Site, range: Range, macs: Option<&BT
 }
 
 /// The report on `range` of what `material` holds.
-pub fn report_of(material: &Material, site: &Site, range: Range) -> Report {
+fn report_of(material: &Material, site: &Site, range: Range) -> Report {
     Analysis::new(material.rows(), site, range, &Parameters::default()).report()
 }
 
@@ -173,11 +157,5 @@ fn macs_of(name: &str, site: &Site) -> Result<BTreeSet<Mac>, Failure> {
     let mac: Mac = name.parse().map_err(|_| {
         Failure::usage(format!("there is no device \"{name}\"; known are {}, and any MAC will do", known()))
     })?;
-    let owner = site.devices.iter().find(|device| device.macs.contains(&mac));
-    Ok(owner.map_or_else(|| BTreeSet::from([mac]), |device| device.macs.iter().copied().collect()))
-}
-
-fn written(time: Time, zone: &TimeZone) -> String {
-    let at = Timestamp::from_millisecond(time.as_ms()).unwrap_or_default();
-    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    Ok(site.macs_of(mac))
 }

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use whichroom_presence::Moment;
 use whichroom_presence::setup::{Detail, Setup};
 use whichroom_roaming::{EpisodeKind, Span, Thrashing};
 use whichroom_simulator::{Incident, IncidentKind, Plan, World};
 use whichroom_wire::{AgentMessage, Change, EventWhat, Id};
 
 use super::*;
-use crate::clock::Clock;
 use crate::decider::Given;
+use crate::history::Chronicle;
 use crate::record::line::{self, Header};
+use crate::replay::player::Seen;
 use crate::score::house::setup;
 use crate::state;
 
@@ -91,7 +93,7 @@ impl Recording {
         (told, material.spans, setup)
     }
 
-    fn report(&self, since: Option<&str>, device: Option<&str>) -> Result<(Report, TimeZone), Failure> {
+    fn report(&self, since: Option<&str>, device: Option<&str>) -> Result<(Report, Clock), Failure> {
         let (since, device) = (since.map(str::to_owned), device.map(str::to_owned));
         of_recording(&self.directory.join("home.jsonl"), &Options { since, device, ..Options::default() })
     }
@@ -106,7 +108,7 @@ impl Drop for Recording {
 #[test]
 fn a_report_counts_the_associations_that_there_were() {
     let recording = Recording::of(24, |_| {});
-    let (report, zone) = recording.report(None, None).unwrap();
+    let (report, clock) = recording.report(None, None).unwrap();
     for (name, macs) in &recording.phones {
         let client = report.clients.iter().find(|client| client.device.name == *name).unwrap();
         let handshakes = macs.iter().filter_map(|mac| recording.handshakes.get(mac)).sum();
@@ -116,7 +118,7 @@ fn a_report_counts_the_associations_that_there_were() {
     // A family that walks through its house all day is well.
     assert_eq!(report.episodes, []);
     assert_eq!(recording.thrashing().0, []);
-    let text = report.text(&|at| written(at, &zone));
+    let text = report.text(&|at| written(at, &clock));
     assert!(text.contains("No client changed its association too often."), "{text}");
 }
 

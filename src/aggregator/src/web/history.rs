@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
@@ -18,8 +18,9 @@ use whichroom_roaming::{
 use whichroom_wire::{Id, Mac};
 
 use super::Shared;
+use super::commands::{error as refuse, json as json_text};
 use crate::history::{Material, Reader};
-use crate::report::report_of;
+use crate::report::report_on;
 
 /// Longest stretch that is asked for at once.
 const RANGE_MAX_MS: u64 = 100 * 24 * 3_600_000;
@@ -141,12 +142,12 @@ struct Followed<'a> {
 /// `GET /api/device`: of the device with `mac`.
 pub(super) async fn device(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
     answer(shared, asked, |reader, site, range, macs| {
-        let material = Material::of_timeline(reader, range, macs)?;
-        let spans = material.spans.iter();
-        let ids = spans.clone().map(|span| &span.ap).chain(material.signals.iter().map(|signal| &signal.ap));
+        let (spans, signals) = (reader.spans(range, macs)?, reader.signals(range, macs)?);
+        let ids = spans.iter().map(|span| &span.ap).chain(signals.iter().map(|signal| &signal.ap));
         let aps = Aps { ids: ids.collect(), site };
-        let bars = spans.map(|span| (span.begin, span.end, aps.number(&span.ap), span.began, span.ended));
-        let signals = material.signals.iter();
+        let bars = spans.iter();
+        let bars = bars.map(|span| (span.begin, span.end, aps.number(&span.ap), span.began, span.ended));
+        let signals = signals.iter();
         let signals =
             signals.map(|signal| (signal.minute, aps.number(&signal.ap), signal.hearing, signal.mean_dbm));
         let is_it =
@@ -172,8 +173,8 @@ pub(super) async fn radios(State(shared): State<Arc<Shared>>, Query(asked): Quer
 /// `GET /api/report`.
 pub(super) async fn report(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
     answer(shared, asked, |reader, site, range, macs| {
-        let material = Material::of_report(reader, range, macs)?;
-        Ok(serde_json::to_string(&report_of(&material, site, range)))
+        let material = Material::of_report(reader, range)?;
+        Ok(serde_json::to_string(&report_on(material, site, range, macs)))
     })
     .await
 }
@@ -210,27 +211,16 @@ async fn answer(
     };
     let looked = spawn_blocking(move || {
         let site = past.site.borrow().clone();
-        let macs = mac.map(|mac| macs_of(mac, &site));
+        let macs = mac.map(|mac| site.macs_of(mac));
         let reader = Reader::open(&past.path).map_err(|error| error.to_string())?;
         let json = look(&reader, &site, range, macs.as_ref()).map_err(|error| error.to_string())?;
         json.map_err(|error| error.to_string())
     });
     match looked.await {
-        Ok(Ok(json)) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
+        Ok(Ok(json)) => json_text(StatusCode::OK, json),
         Ok(Err(why)) => {
             refuse(StatusCode::INTERNAL_SERVER_ERROR, &format!("the history does not read: {why}"))
         }
         Err(_) => refuse(StatusCode::INTERNAL_SERVER_ERROR, "the look at the history broke off; see the log"),
     }
-}
-
-/// All MACs of the device that has this one.
-fn macs_of(mac: Mac, site: &Site) -> BTreeSet<Mac> {
-    let owner = site.devices.iter().find(|device| device.macs.contains(&mac));
-    owner.map_or_else(|| BTreeSet::from([mac]), |device| device.macs.iter().copied().collect())
-}
-
-fn refuse(status: StatusCode, why: &str) -> Response {
-    let body = serde_json::json!({ "error": why }).to_string();
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }

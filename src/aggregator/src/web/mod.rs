@@ -51,6 +51,7 @@ const ROAMING_PAGE: &str = include_str!("assets/roaming.html");
 const ROAMING_STYLE: &str = include_str!("assets/roaming.css");
 const ROAMING_SCRIPT: &str = include_str!("assets/roaming.js");
 const TIMELINE_SCRIPT: &str = include_str!("assets/timeline.js");
+const COMMON_SCRIPT: &str = include_str!("assets/common.js");
 const ADOPT_SCRIPT: &str = include_str!("assets/adopt.js");
 const SCRIPT: &str = include_str!("assets/page.js");
 const CALIBRATE_SCRIPT: &str = include_str!("assets/calibrate.js");
@@ -299,6 +300,7 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/roaming.css", get(|| asset("text/css; charset=utf-8", ROAMING_STYLE)))
         .route("/roaming.js", get(|| asset("text/javascript; charset=utf-8", ROAMING_SCRIPT)))
         .route("/timeline.js", get(|| asset("text/javascript; charset=utf-8", TIMELINE_SCRIPT)))
+        .route("/common.js", get(|| asset("text/javascript; charset=utf-8", COMMON_SCRIPT)))
         .route("/adopt.js", get(|| asset("text/javascript; charset=utf-8", ADOPT_SCRIPT)))
         .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
         .route("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT)))

@@ -100,6 +100,12 @@ fn every_part_of_the_page_is_served_with_its_type() {
         ("/page.css", "text/css; charset=utf-8", "--paper"),
         ("/page.js", "text/javascript; charset=utf-8", "EventSource"),
         ("/calibrate.js", "text/javascript; charset=utf-8", "forget-sample"),
+        ("/common.js", "text/javascript; charset=utf-8", "Content-Type"),
+        ("/adopt.js", "text/javascript; charset=utf-8", "new-person"),
+        ("/roaming", "text/html; charset=utf-8", "timeline"),
+        ("/roaming.css", "text/css; charset=utf-8", ".timeline"),
+        ("/roaming.js", "text/javascript; charset=utf-8", "timeline.js"),
+        ("/timeline.js", "text/javascript; charset=utf-8", "drawTimeline"),
         ("/api/state", "application/json", r#"{"turn":0}"#),
         ("/healthz", "text/plain; charset=utf-8", "ok\n"),
     ] {
@@ -142,18 +148,27 @@ fn every_answer_carries_the_rules_for_browsers() {
 
 #[test]
 fn the_page_is_whole_in_itself_and_has_nothing_inline() {
-    for text in [PAGE, STYLE, SCRIPT] {
+    let pages = [PAGE, ROAMING_PAGE];
+    let scripts = [COMMON_SCRIPT, SCRIPT, CALIBRATE_SCRIPT, ADOPT_SCRIPT, ROAMING_SCRIPT, TIMELINE_SCRIPT];
+    let texts = || pages.into_iter().chain(scripts).chain([STYLE, ROAMING_STYLE]);
+    for text in texts() {
         let loads = text.replace("http://www.w3.org/2000/svg", "");
         assert!(
             !loads.contains("http:") && !loads.contains("https:") && !loads.contains("//cdn"),
             "loads from elsewhere"
         );
     }
-    assert!(!PAGE.contains("style=") && !PAGE.contains("<style"), "inline style");
     let is_handler = |rest: &str| rest.trim_start_matches(|c: char| c.is_ascii_lowercase()).starts_with('=');
-    assert!(!PAGE.split(" on").skip(1).any(is_handler), "inline script");
-    assert_eq!(PAGE.matches("<script").count(), PAGE.matches("<script src=").count());
-    assert!(!SCRIPT.contains("innerHTML") && !SCRIPT.contains("insertAdjacentHTML"), "markup from text");
+    for page in pages {
+        assert!(!page.contains("style=") && !page.contains("<style"), "inline style");
+        assert!(!page.split(" on").skip(1).any(is_handler), "inline script");
+        assert_eq!(page.matches("<script").count(), page.matches("<script src=").count());
+    }
+    for script in scripts {
+        assert!(!script.contains("innerHTML") && !script.contains("insertAdjacentHTML"), "markup from text");
+    }
+    let bytes: usize = texts().map(str::len).sum();
+    assert!(bytes <= 150_000, "{bytes} bytes");
 }
 
 #[test]

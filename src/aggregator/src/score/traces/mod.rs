@@ -43,6 +43,7 @@ which nothing was heard for 2 s are skipped.
                               \"median_delay_s\",\"p95_delay_s\"}],\"total\":{the same}}
 ";
 
+#[derive(Default)]
 struct Options {
     files: Vec<PathBuf>,
     view: View,
@@ -88,14 +89,7 @@ pub fn main(args: lexopt::Parser) -> Result<(), Failure> {
 }
 
 fn options(mut args: lexopt::Parser) -> Result<Option<Options>, Failure> {
-    let mut options = Options {
-        files: Vec::new(),
-        view: View::All,
-        rule: Rule::Ours,
-        calibrate: Vec::new(),
-        plot: None,
-        json: false,
-    };
+    let mut options = Options::default();
     while let Some(argument) = args.next()? {
         match argument {
             Long("view") => options.view = choice("--view", &args.value()?.string()?, &VIEWS)?,
@@ -272,14 +266,7 @@ mod tests {
     use super::*;
 
     fn run(text: &str, rule: Rule) -> Report {
-        let options = Options {
-            files: Vec::new(),
-            view: View::All,
-            rule,
-            calibrate: Vec::new(),
-            plot: None,
-            json: true,
-        };
+        let options = Options { rule, ..Options::default() };
         report(&[trace::parse("f.csv", text).unwrap()], &[], &options)
     }
 
@@ -303,14 +290,7 @@ mod tests {
 
     #[test]
     fn a_picture_shows_truth_decision_and_every_reading() {
-        let options = Options {
-            files: Vec::new(),
-            view: View::All,
-            rule: Rule::Ours,
-            calibrate: Vec::new(),
-            plot: None,
-            json: false,
-        };
+        let options = Options::default();
         let trace = trace::parse("<walk>.csv", &walk()).unwrap();
         let home = home_of(&trace, &[]);
         let seconds = judge(&trace, &home, &options);

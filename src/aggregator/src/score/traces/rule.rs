@@ -4,13 +4,14 @@
 use super::view::{Shown, What};
 
 /// How a room is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Rule {
     /// The AP that hears the phone best at this second.
     Strongest,
     /// The best by the mean of five seconds, once it is 6 dB ahead.
     Margin,
     /// The product's.
+    #[default]
     Ours,
 }
 

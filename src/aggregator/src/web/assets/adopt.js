@@ -54,13 +54,7 @@ async function adopt(cell, choice, name, button) {
   button.disabled = true;
   say("Writing …");
   try {
-    const response = await fetch("api/adopt", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ mac: cell.dataset.mac, owner, ...(kind === "person" && name ? { name } : {}) }),
-    });
-    const answer = await response.json().catch(() => ({}));
-    if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
+    await command("adopt", { mac: cell.dataset.mac, owner, ...(kind === "person" && name ? { name } : {}) });
     say(`Written: ${cell.dataset.mac} is known from now on.`);
   } catch (error) {
     say(error.message, true);

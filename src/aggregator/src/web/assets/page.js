@@ -2,8 +2,6 @@
 // names of devices come from strangers.
 "use strict";
 
-const $ = (id) => document.getElementById(id);
-
 /// The state shown, and when it came on this browser's own clock.
 let state = null;
 let cameAt = 0;
@@ -12,14 +10,6 @@ const SILENCE_MS = 40_000;
 const MOVES_MAX = 8;
 
 // ---- building elements ----
-
-/// An element with a class and children; strings become text.
-function make(tag, name, ...children) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  element.append(...children.filter((child) => child !== null && child !== ""));
-  return element;
-}
 
 /// Makes the children of `list` show `items`, one each: kept ones keep their place in the page, so focus and what is
 /// unfolded survive. `key` names an item, `draw(item)` returns an element's content and attributes.
@@ -101,10 +91,6 @@ function tick() {
 function list(names) {
   if (names.length < 2) return names.join("");
   return `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
-}
-
-function many(count, one, more) {
-  return `${count} ${count === 1 ? one : more}`;
 }
 
 function houseSays({ state: occupied, people }) {
@@ -338,18 +324,6 @@ function openTarget() {
 }
 
 // ---- commands ----
-
-/// Sends a command; what the server refuses is an error in its words.
-async function command(name, body) {
-  const response = await fetch(`api/${name}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
-  return answer;
-}
 
 /// For an access point that is not coming back.
 function giveUpButton({ ap, give_up: id }) {

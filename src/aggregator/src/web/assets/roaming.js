@@ -1,8 +1,7 @@
 // The pages on roaming: timeline, one device, access points, advice. Asks the server for a stretch of time and draws
 // it. Every text is set as text, never as markup: names of devices come from strangers.
-import { AXIS, ROW, drawChart, drawTimeline, hit } from "./timeline.js";
+import { AXIS, drawChart, drawTimeline, hit } from "./timeline.js";
 
-const $ = (id) => document.getElementById(id);
 const HOUR = 3_600_000;
 const SPANS = [["1 h", HOUR], ["6 h", 6 * HOUR], ["24 h", 24 * HOUR], ["7 d", 168 * HOUR], ["30 d", 720 * HOUR]];
 const SPAN_MIN = 2 * 60_000;
@@ -16,14 +15,6 @@ let view = { from: 0, to: 0, follows: true, span: 24 * HOUR };
 let timeline = null;
 let advised = 24 * HOUR;
 
-function make(tag, name, ...children) {
-  const element = document.createElement(tag);
-  if (name) element.className = name;
-  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
-  return element;
-}
-
-const many = (count, one, more) => `${count} ${count === 1 ? one : more}`;
 const nowMs = () => Date.parse(state.now) + (performance.now() - cameAt) * state.speed;
 /// The home's offset from UTC, whatever the browser's.
 const shift = () => {
@@ -44,23 +35,7 @@ function duration(ms) {
   return `${Math.floor(s / 86400)} days`;
 }
 
-async function get(name, parameters) {
-  const response = await fetch(`api/${name}?${new URLSearchParams(parameters)}`);
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
-  return answer;
-}
-
-async function command(name, body) {
-  const response = await fetch(`api/${name}`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(body),
-  });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
-  return answer;
-}
+const get = (name, parameters) => ask(`${name}?${new URLSearchParams(parameters)}`);
 
 function trouble(error) {
   $("trouble").hidden = !error;

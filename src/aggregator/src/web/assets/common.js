@@ -1,0 +1,31 @@
+// What every page needs: finding and making elements, and asking the server. Loaded before the pages' own scripts.
+// Every text is set as text, never as markup: names of devices come from strangers.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+
+/// An element with a class and children; strings become text.
+function make(tag, name, ...children) {
+  const element = document.createElement(tag);
+  if (name) element.className = name;
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== ""));
+  return element;
+}
+
+function many(count, one, more) {
+  return `${count} ${count === 1 ? one : more}`;
+}
+
+/// Asks the server; what it refuses is an error in its words.
+async function ask(path, options) {
+  const response = await fetch(`api/${path}`, options);
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
+  return answer;
+}
+
+/// Sends a command.
+function command(name, body) {
+  const headers = { "Content-Type": "application/json" };
+  return ask(name, { method: "POST", headers, body: JSON.stringify(body) });
+}
