@@ -89,7 +89,8 @@ pub fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-fn main() -> ExitCode {
+/// The program: reads the command line, and runs until it is done.
+pub fn main() -> ExitCode {
     match dispatch() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -48,7 +48,8 @@ enum Failure {
     GaveUp(String),
 }
 
-fn main() -> ExitCode {
+/// The program: reads the command line, and runs until it is stopped.
+pub fn main() -> ExitCode {
     // A thread that is gone would leave an agent that looks alive: procd starts a new one instead.
     std::panic::set_hook(Box::new(|panic| {
         let _ = writeln!(io::stderr(), "level=error msg=\"{panic}\"");

@@ -1,0 +1,7 @@
+//! The program `whichroom-agent`. All of it is in the library of this package, so that its parsers can be fuzzed.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    whichroom_agent::main()
+}
