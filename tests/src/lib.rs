@@ -1,6 +1,7 @@
 //! End-to-end tests, stand-ins and benchmarks: what they share.
 
 pub mod certificates;
+pub mod chromium;
 pub mod conformance;
 pub mod directory;
 pub mod figures;

@@ -52,6 +52,11 @@ pub fn released(name: &str) -> PathBuf {
     path
 }
 
+/// Where everything that is built is: `target`, or what `$CARGO_TARGET_DIR` says.
+pub fn target_directory() -> PathBuf {
+    profile_directory().parent().map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
 fn profile_directory() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_else(|error| panic!("the test's own path: {error}"));
     let directory = own.parent().unwrap_or(Path::new("."));
