@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use whichroom_mqtt::{Event, Publish, Token};
 use whichroom_presence::calibration::Samples;
-use whichroom_presence::output::{Effect, View, Witnessed};
+use whichroom_presence::output::{Effect, LikelyRooms, View, Witnessed};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_roaming::Thrashing;
@@ -269,6 +269,11 @@ impl Hub {
     /// Something that counted, for the history.
     pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
         self.decider.poll_witnessed()
+    }
+
+    /// Where devices may be, for the history.
+    pub fn likely_rooms(&self) -> Vec<LikelyRooms> {
+        self.decider.engine().likely_rooms()
     }
 
     /// From now on everything that decides is written down, line by line.

@@ -520,6 +520,9 @@ impl Worker {
         while let Some(witnessed) = self.hub.poll_witnessed() {
             keeping.handle_witnessed(witnessed);
         }
+        if keeping.wants_likely_rooms(now) {
+            keeping.handle_likely_rooms(self.hub.likely_rooms(), now);
+        }
         keeping.settle(now);
         let mut is_told = false;
         while let Some((device, state)) = keeping.poll_thrashing(now) {

@@ -289,6 +289,8 @@ mod tests {
             name: "Living \"room\" 🛋".into(),
             occupied: Some(true),
             people: vec!["Bob".into(), "Zoë".into()],
+            floor: Some(0),
+            outdoor: false,
         };
         assert_snapshot!(shown(&Effect::Room(view.clone())), @r#"
         whichroom/home/room/living-room retained

@@ -37,7 +37,7 @@ pub struct Engine {
     pub(crate) ssids: BTreeMap<String, SsidKind>,
     pub(crate) rooms: Vec<Room>,
     /// As they were set up; the first of `rooms`, in the same order.
-    places: Vec<Place>,
+    pub(crate) places: Vec<Place>,
     /// What the rooms of devices are judged by.
     pub(crate) model: Model,
     pub(crate) aps: Vec<AccessPoint>,

@@ -9,6 +9,7 @@ use whichroom_wire::{Change, Host, Id, Mac, Radio, Request, Station};
 
 use crate::Moment;
 use crate::calibration::{CalibrateError, NotCalibrated, Sample};
+use crate::setup::SsidKind;
 
 /// Something for the shell to do. Each carries the whole new state of its thing, never a part.
 #[derive(Debug, Clone, PartialEq)]
@@ -151,6 +152,19 @@ pub struct RoomView {
     pub occupied: Option<bool>,
     /// Names of those in it, in order of the configuration.
     pub people: Vec<String>,
+    /// Which storey it is on, 0 the ground floor; its access point's if none is given.
+    pub floor: Option<i8>,
+    /// In the open: not inside the house.
+    pub outdoor: bool,
+}
+
+/// Where a device may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LikelyRooms {
+    /// The address it uses or used last.
+    pub mac: Mac,
+    /// Rooms and how likely each is, in percent in steps of 5, the likeliest first; none if it is away.
+    pub rooms: Vec<(Id, u8)>,
 }
 
 /// A device, as published.
@@ -355,6 +369,8 @@ pub struct UnknownView {
     pub ap: Id,
     /// Network it is on.
     pub ssid: Option<String>,
+    /// Whom that network is for.
+    pub kind: SsidKind,
     /// Its host name and address, from the router.
     pub host: Option<Host>,
     /// Since when.

@@ -5,7 +5,8 @@ use whichroom_wire::aggregator::HouseState;
 use crate::Moment;
 use crate::engine::{Engine, device_index};
 use crate::output::{
-    AccessPointView, DeviceView, Home, HouseView, PersonView, Reason, RoomView, UnknownView, View,
+    AccessPointView, DeviceView, Home, HouseView, LikelyRooms, PersonView, Reason, RoomView, UnknownView,
+    View,
 };
 use crate::reasons::Words;
 use crate::setup::Detail;
@@ -63,7 +64,35 @@ impl Engine {
         let people: Vec<String> =
             room.people.iter().map(|person| self.people[*person].name.clone()).collect();
         let occupied = (!people.is_empty() || !self.is_anybody_undecided()).then_some(!people.is_empty());
-        RoomView { id: room.id.clone(), name: room.name.clone(), occupied, people }
+        let place = self.places.get(index);
+        RoomView {
+            id: room.id.clone(),
+            name: room.name.clone(),
+            occupied,
+            people,
+            floor: place.and_then(|place| place.floor),
+            outdoor: room.outdoor,
+        }
+    }
+
+    /// Where every device may be whose whereabouts may be known.
+    pub fn likely_rooms(&self) -> Vec<LikelyRooms> {
+        let known = self.devices.iter().filter(|device| !self.is_home_only(device));
+        known
+            .filter_map(|device| Some((device.memory.mac()?, &device.memory.rooms)))
+            .map(|(mac, rooms)| {
+                let mut likely = rooms.candidates();
+                if likely.is_empty() {
+                    likely.extend(rooms.room().map(|room| (room, rooms.confidence())));
+                }
+                let in_steps = likely.into_iter().map(|(room, percent)| (room, (percent + 2) / 5 * 5));
+                let named = in_steps.filter(|(_, percent)| *percent > 0);
+                LikelyRooms {
+                    mac,
+                    rooms: named.map(|(room, percent)| (self.rooms[room].id.clone(), percent)).collect(),
+                }
+            })
+            .collect()
     }
 
     pub(crate) fn device_view(&self, index: DeviceIndex, now: Moment) -> DeviceView {
@@ -178,10 +207,13 @@ impl Engine {
             let ap = &self.aps[index];
             ap.state.strangers.iter().map(move |(mac, stranger)| (ap, *mac, stranger))
         });
+        let kind =
+            |ssid: Option<&str>| ssid.and_then(|ssid| self.ssids.get(ssid)).copied().unwrap_or_default();
         let shown = all.take(UNKNOWN_MAX).map(|(ap, mac, stranger)| UnknownView {
             mac,
             ap: ap.id.clone(),
             ssid: ap.state.ssid(stranger.bssid).map(str::to_owned),
+            kind: kind(ap.state.ssid(stranger.bssid)),
             host: host(mac),
             since: stranger.since,
             fixture: self.acquaintances.is_fixture(mac),

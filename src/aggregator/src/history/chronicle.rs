@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use whichroom_presence::Moment;
-use whichroom_presence::output::{Effect, Fact, Home, PersonView, Witnessed};
+use whichroom_presence::output::{Effect, Fact, Home, LikelyRooms, PersonView, Witnessed};
 use whichroom_presence::setup::{Detail, DeviceSetup, Setup};
 use whichroom_roaming::{
     NamedDevice, Parameters, Row, Site, Snapshot, Span, Thrashing, ThrashingWatch, Time, Tracker,
 };
 use whichroom_wire::{Id, Mac, Station};
 
-use super::{Entry, Stay};
+use super::{Entry, Likely, Stay};
 
 /// The history's author.
 pub struct Chronicle {
@@ -22,6 +22,8 @@ pub struct Chronicle {
     thrashing: ThrashingWatch,
     private: BTreeSet<Mac>,
     stays: BTreeMap<Id, (bool, Option<Id>)>,
+    /// Where devices may be, as was told last.
+    likely: BTreeMap<Mac, Vec<(Id, u8)>>,
     entries: Vec<Entry>,
 }
 
@@ -33,6 +35,7 @@ impl Chronicle {
             thrashing: ThrashingWatch::new(Parameters::default()),
             private: BTreeSet::new(),
             stays: BTreeMap::new(),
+            likely: BTreeMap::new(),
             entries: Vec::new(),
         };
         chronicle.handle_setup(setup);
@@ -79,6 +82,24 @@ impl Chronicle {
             self.stays.insert(stay.person.clone(), place);
             self.entries.push(Entry::Stay(stay));
         }
+    }
+
+    /// Where devices may be in this minute. Only what is another than before is kept: a phone that sleeps costs nothing.
+    pub fn handle_likely_rooms(&mut self, likely: Vec<LikelyRooms>, minute: Time) {
+        let mut before = std::mem::take(&mut self.likely);
+        for LikelyRooms { mac, rooms } in likely {
+            let was = before.remove(&mac);
+            if self.private.contains(&mac) || (was.is_none() && rooms.is_empty()) {
+                continue;
+            }
+            if was.as_ref() != Some(&rooms) {
+                self.entries.push(Entry::Likely(Likely { mac, minute, rooms: rooms.clone() }));
+            }
+            self.likely.insert(mac, rooms);
+        }
+        // It has another address now, or is no longer known.
+        let ended = before.into_iter().filter(|(_, rooms)| !rooms.is_empty());
+        self.entries.extend(ended.map(|(mac, _)| Entry::Likely(Likely { mac, minute, rooms: Vec::new() })));
     }
 
     /// Time went by: call it when [`Chronicle::poll_timeout`] says.

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use whichroom_presence::Moment;
-use whichroom_presence::output::{Effect, Witnessed};
+use whichroom_presence::output::{Effect, LikelyRooms, Witnessed};
 use whichroom_presence::setup::Setup;
 use whichroom_roaming::{Note, Range, Snapshot, Thrashing, Time};
 use whichroom_wire::Id;
@@ -33,6 +33,8 @@ pub struct Keeping {
     clock: Clock,
     /// When associations that last were written.
     open_kept: Option<Moment>,
+    /// The minute of which it is known where devices may be.
+    likely_kept: Option<Time>,
 }
 
 impl Keeping {
@@ -52,7 +54,7 @@ impl Keeping {
             chronicle.handle_past(&past.unwrap_or_default());
         }
         let history = History::start(options.path.clone(), options.keep, tell)?;
-        Ok(Keeping { chronicle, history, clock, open_kept: None })
+        Ok(Keeping { chronicle, history, clock, open_kept: None, likely_kept: None })
     }
 
     /// Another configuration.
@@ -68,6 +70,18 @@ impl Keeping {
     /// Something that was decided.
     pub fn handle_effect(&mut self, effect: &Effect) {
         self.chronicle.handle_effect(effect, |moment| time(&self.clock, moment));
+    }
+
+    /// Whether [`Keeping::handle_likely_rooms`] is to be called: once a minute.
+    pub fn wants_likely_rooms(&self, now: Moment) -> bool {
+        self.likely_kept != Some(time(&self.clock, now).minute())
+    }
+
+    /// Where devices may be now.
+    pub fn handle_likely_rooms(&mut self, likely: Vec<LikelyRooms>, now: Moment) {
+        let minute = time(&self.clock, now).minute();
+        self.likely_kept = Some(minute);
+        self.chronicle.handle_likely_rooms(likely, minute);
     }
 
     /// Somebody changed something on purpose.

@@ -71,6 +71,8 @@ pub enum Entry {
     Row(Row),
     /// A person is somewhere else.
     Stay(Stay),
+    /// A device may be in other rooms.
+    Likely(Likely),
     /// Somebody changed something on purpose.
     Note(Note),
     /// Nothing of these people and devices is to be kept.
@@ -89,6 +91,7 @@ impl Entry {
             Entry::Row(Row::Signal(signal)) => Some(signal.minute.as_ms().div_euclid(3_600_000)),
             Entry::Row(Row::Span(_) | Row::Radio(_))
             | Entry::Stay(_)
+            | Entry::Likely(_)
             | Entry::Note(_)
             | Entry::Erase { .. } => None,
         }
@@ -102,6 +105,15 @@ pub struct Stay {
     pub begin: Time,
     pub home: bool,
     pub room: Option<Id>,
+}
+
+/// Where a device may be from a minute on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Likely {
+    pub mac: Mac,
+    pub minute: Time,
+    /// Rooms and how likely each is, in percent, the likeliest first.
+    pub rooms: Vec<(Id, u8)>,
 }
 
 /// A stay, and when it ended; nothing while it lasts.

@@ -13,7 +13,7 @@ use whichroom_wire::{Id, Mac};
 
 use super::packed::unpack;
 use super::schema::{self, OpenError};
-use super::{Stay, StayRow};
+use super::{Likely, Stay, StayRow};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -217,6 +217,24 @@ impl Reader {
         notes.collect()
     }
 
+    /// Where the devices of `macs` may have been in `range`, by device and time; of each the last before it, too.
+    pub fn likely(&self, range: Range, macs: Option<&BTreeSet<Mac>>) -> rusqlite::Result<Vec<Likely>> {
+        let mut likely = Vec::new();
+        let mut find = self.connection.prepare_cached(
+            "SELECT minute, rooms FROM likely WHERE device = ?1 AND minute < ?3 AND minute >=
+                coalesce((SELECT max(minute) FROM likely WHERE device = ?1 AND minute <= ?2), ?2) ORDER BY minute",
+        )?;
+        let minutes = |time: Time| time.as_ms().div_euclid(MINUTE_MS);
+        for (device, mac) in self.chosen(macs) {
+            let mut rows = find.query([device, minutes(range.from), minutes(range.to) + 1])?;
+            while let Some(row) = rows.next()? {
+                let minute = Time::from_ms(row.get::<_, i64>(0)? * MINUTE_MS);
+                likely.push(Likely { mac, minute, rooms: rooms_of(row.get_ref(1)?.as_str()?) });
+            }
+        }
+        Ok(likely)
+    }
+
     /// Where people were in `range`, by person and time.
     pub fn stays(&self, range: Range) -> rusqlite::Result<Vec<StayRow>> {
         let mut find = self.connection.prepare_cached(
@@ -255,6 +273,15 @@ fn since(states: BTreeMap<(i64, i64), RadioState>, range: Range) -> Vec<RadioSta
         kept.push(state);
     }
     kept
+}
+
+/// The rooms of words such as `kitchen 70 hall 25`; what does not read is left out.
+fn rooms_of(words: &str) -> Vec<(Id, u8)> {
+    let words: Vec<&str> = words.split(' ').collect();
+    let pairs = words.as_chunks().0.iter();
+    let pairs =
+        pairs.filter_map(|[room, percent]: &[&str; 2]| Some((room.parse().ok()?, percent.parse().ok()?)));
+    pairs.collect()
 }
 
 fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Time> {

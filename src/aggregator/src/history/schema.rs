@@ -2,7 +2,8 @@
 //! a transaction of its own. Writer and reader open files through here.
 //!
 //! Addresses and BSSs are numbered once, because a row a minute and a device is what the file consists of. Signals
-//! are a row a minute while their hour lasts, and then one row of packed minutes: an eighth of the size.
+//! are a row a minute while their hour lasts, and then one row of packed minutes: an eighth of the size. Where a device may
+//! be is a row whenever that changes, its rooms as words: `kitchen 70 hall 25`.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -16,7 +17,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 const APPLICATION_ID: i32 = 0x5768_526f;
 
 /// One a version, the first makes version 1.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE device (id INTEGER PRIMARY KEY, mac INTEGER NOT NULL UNIQUE);
     CREATE TABLE bss (
         id INTEGER PRIMARY KEY, ap TEXT NOT NULL, bssid INTEGER NOT NULL, UNIQUE (ap, bssid));
@@ -41,6 +42,10 @@ const MIGRATIONS: [&str; 1] = ["
         person TEXT NOT NULL, begin_ms INTEGER NOT NULL, end_ms INTEGER, home INTEGER NOT NULL, room TEXT,
         PRIMARY KEY (person, begin_ms)) WITHOUT ROWID;
     CREATE TABLE note (id INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, text TEXT NOT NULL);
+", "
+    CREATE TABLE likely (
+        device INTEGER NOT NULL, minute INTEGER NOT NULL, rooms TEXT NOT NULL, PRIMARY KEY (device, minute)
+    ) WITHOUT ROWID;
 "];
 
 /// Why a history cannot be used.

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
+use whichroom_presence::output::LikelyRooms;
 use whichroom_roaming::{Began, Ended, Hearing, RadioState, Range, SignalMinute, Span};
 
 use super::*;
@@ -152,6 +153,69 @@ fn who_thrashed_when_we_stopped_is_found_again() {
     let state = found(text).unwrap();
     assert_eq!((state.changes, state.since), (9, at(now - 10 * 30_000)));
     assert_eq!(found(&text.replace("devices", "detail = \"home-only\"\ndevices")), None);
+}
+
+#[test]
+fn where_a_device_may_have_been_is_read_from_the_last_word_before() {
+    let mut bench = Bench::new();
+    let likely = |minute: i64, rooms: &[(&str, u8)]| Likely {
+        mac: mac(1),
+        minute: at(minute * MINUTE),
+        rooms: rooms.iter().map(|(room, percent)| (id(room), *percent)).collect(),
+    };
+    let told = [likely(3, &[("kitchen", 70), ("hall", 25)]), likely(9, &[]), likely(20, &[("hall", 100)])];
+    bench.writer.write(&told.clone().map(Entry::Likely)).unwrap();
+    let read = |from, to| {
+        bench
+            .reader()
+            .likely(Range::new(at(from * MINUTE), at(to * MINUTE)), Some(&BTreeSet::from([mac(1)])))
+            .unwrap()
+    };
+    assert_eq!(read(0, 30), told);
+    assert_eq!(read(5, 12), told[..2]);
+    assert_eq!(read(9, 12), told[1..2]);
+    assert_eq!(read(0, 2), []);
+    let erase = Entry::Erase { people: BTreeSet::new(), macs: BTreeSet::from([mac(1)]) };
+    bench.writer.write(&[erase]).unwrap();
+    assert_eq!(bench.reader().likely(always(), None).unwrap(), []);
+}
+
+#[test]
+fn a_file_of_the_release_before_is_brought_up_to_date() {
+    let folder = TempDir::new().unwrap();
+    let file = file_in(folder.path());
+    drop(Writer::open(&file).unwrap());
+    let older = rusqlite::Connection::open(&file).unwrap();
+    older.execute_batch("DROP TABLE likely; PRAGMA user_version = 1").unwrap();
+    older.execute("INSERT INTO note (at_ms, text) VALUES (7, 'kept')", []).unwrap();
+    drop(older);
+    let mut writer = Writer::open(&file).unwrap();
+    let likely = Likely { mac: mac(1), minute: at(0), rooms: vec![(id("hall"), 100)] };
+    writer.write(&[Entry::Likely(likely)]).unwrap();
+    let reader = Reader::open(&file).unwrap();
+    assert_eq!((reader.likely(always(), None).unwrap().len(), reader.notes(always()).unwrap().len()), (1, 1));
+}
+
+#[test]
+fn where_devices_may_be_is_kept_when_it_changes_and_never_of_somebody_home_only() {
+    let text = "[[person]]\nname = \"Ada\"\ndevices = [\"02:00:00:00:00:01\"]\n\
+        [[person]]\nname = \"Guest\"\ndetail = \"home-only\"\ndevices = [\"02:00:00:00:00:02\"]\n";
+    let setup = crate::config::parse(text, Path::new("/nonexistent")).0.unwrap().setup;
+    let mut chronicle = Chronicle::new(&setup, None, at(0));
+    chronicle.take_entries();
+    let rooms = |percent| vec![(id("hall"), percent)];
+    let mut told = |minute: i64, likely: &[(u8, u8)]| {
+        let likely = likely.iter().map(|(n, percent)| LikelyRooms { mac: mac(*n), rooms: rooms(*percent) });
+        chronicle.handle_likely_rooms(likely.collect(), at(minute * MINUTE));
+        chronicle.take_entries()
+    };
+    let entry =
+        |minute: i64, rooms| Entry::Likely(Likely { mac: mac(1), minute: at(minute * MINUTE), rooms });
+    assert_eq!(told(0, &[(1, 70), (2, 90)]), [entry(0, rooms(70))]);
+    assert_eq!(told(1, &[(1, 70), (2, 80)]), []);
+    assert_eq!(told(2, &[(1, 75)]), [entry(2, rooms(75))]);
+    assert_eq!(told(3, &[]), [entry(3, vec![])]);
+    assert_eq!(told(4, &[]), []);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use whichroom_wire::{Id, Mac};
 
 use super::packed::{Minute, pack, unpack};
 use super::schema::{self, OpenError};
-use super::{Entry, Keep, Stay};
+use super::{Entry, Keep, Likely, Stay};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MINUTES: i64 = 60;
@@ -63,6 +63,7 @@ impl Writer {
                 Entry::Row(Row::Signal(signal)) => write_signal(&transaction, &mut self.numbers, signal)?,
                 Entry::Row(Row::Radio(radio)) => write_radio(&transaction, &mut self.numbers, radio)?,
                 Entry::Stay(stay) => write_stay(&transaction, stay)?,
+                Entry::Likely(likely) => write_likely(&transaction, &mut self.numbers, likely)?,
                 Entry::Note(note) => write_note(&transaction, note)?,
                 Entry::Erase { people, macs } => erase(&transaction, people, macs)?,
             }
@@ -100,6 +101,7 @@ impl Writer {
         let minute = signal_cut_ms.div_euclid(MINUTE_MS);
         transaction.execute("DELETE FROM signal_minute WHERE minute < ?1", [minute])?;
         transaction.execute("DELETE FROM signal_hour WHERE hour < ?1", [minute.div_euclid(HOUR_MINUTES)])?;
+        transaction.execute("DELETE FROM likely WHERE minute < ?1", [minute])?;
         transaction.commit()?;
         let free: u32 = self.connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
         for _ in 0..free.div_ceil(VACUUM_PAGES) {
@@ -118,6 +120,7 @@ impl Writer {
             "SELECT min(at) FROM (
                 SELECT min(hour) * 3600000 AS at FROM signal_hour UNION ALL
                 SELECT min(minute) * 60000 FROM signal_minute UNION ALL
+                SELECT min(minute) * 60000 FROM likely UNION ALL
                 SELECT min(end_ms) FROM span UNION ALL SELECT min(end_ms) FROM stay UNION ALL
                 SELECT min(at_ms) FROM air)",
             [],
@@ -211,6 +214,21 @@ fn write_signal(
     Ok(())
 }
 
+fn write_likely(
+    transaction: &Transaction<'_>,
+    numbers: &mut Numbers,
+    likely: &Likely,
+) -> rusqlite::Result<()> {
+    let device = numbers.device(transaction, likely.mac)?;
+    let words: Vec<String> = likely.rooms.iter().map(|(room, percent)| format!("{room} {percent}")).collect();
+    transaction.prepare_cached("INSERT OR REPLACE INTO likely VALUES (?1, ?2, ?3)")?.execute(params![
+        device,
+        likely.minute.as_ms().div_euclid(MINUTE_MS),
+        words.join(" ")
+    ])?;
+    Ok(())
+}
+
 /// A BSS's state changes now and then, how busy the air is always: they are kept apart.
 fn write_radio(
     transaction: &Transaction<'_>,
@@ -286,7 +304,7 @@ fn erase(transaction: &Transaction<'_>, people: &BTreeSet<Id>, macs: &BTreeSet<M
         transaction.execute("DELETE FROM stay WHERE person = ?1", [person.as_str()])?;
     }
     for mac in macs {
-        for table in ["span", "signal_minute", "signal_hour"] {
+        for table in ["span", "signal_minute", "signal_hour", "likely"] {
             let of_device =
                 format!("DELETE FROM {table} WHERE device = (SELECT id FROM device WHERE mac = ?1)");
             transaction.execute(&of_device, [super::mac_number(*mac)])?;

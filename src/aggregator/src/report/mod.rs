@@ -129,7 +129,7 @@ fn take(material: &mut Material, entry: Entry) {
         Entry::Row(Row::Signal(signal)) => material.signals.push(signal),
         Entry::Row(Row::Radio(radio)) => material.radios.push(radio),
         Entry::Note(note) => material.notes.push(note),
-        Entry::Stay(_) | Entry::Erase { .. } => {}
+        Entry::Stay(_) | Entry::Likely(_) | Entry::Erase { .. } => {}
     }
 }
 

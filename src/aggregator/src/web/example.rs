@@ -5,6 +5,7 @@ use whichroom_presence::output::{
     AccessPointView, CalibrationView, DeviceView, Heard, Home, HouseView, Link, PersonView, Problem, Reason,
     RoomView, Stage, UnknownView, View,
 };
+use whichroom_presence::setup::SsidKind;
 use whichroom_wire::aggregator::{DeviceState, HouseState};
 use whichroom_wire::{Host, Id, Radio};
 
@@ -69,11 +70,13 @@ fn access_point(name: &str, room: (&str, &str), exit: bool, stations: u32) -> Ac
 
 /// Four people, seven rooms, four access points of which two have troubles, two unknown devices.
 pub fn view() -> View {
-    let room = |id_text: &str, name: &str, people: &[&str]| RoomView {
+    let room = |id_text: &str, name: &str, floor, people: &[&str]| RoomView {
         id: id(id_text),
         name: name.to_owned(),
         occupied: Some(!people.is_empty()),
         people: people.iter().map(|&name| name.to_owned()).collect(),
+        floor,
+        outdoor: floor.is_none(),
     };
     let kitchen = ("kitchen", "Kitchen");
     let mut zoe = person(
@@ -115,13 +118,13 @@ pub fn view() -> View {
             cleaner,
         ],
         rooms: vec![
-            room("kitchen", "Kitchen", &["Anna"]),
-            room("living-room", "Living room", &[]),
-            room("bedroom", "Bedroom", &["Zoë"]),
-            room("office", "Office", &[]),
-            room("hall", "Hall", &[]),
-            room("attic", "Attic", &[]),
-            room("garden", "Garden", &[]),
+            room("kitchen", "Kitchen", Some(0), &["Anna"]),
+            room("living-room", "Living room", Some(0), &[]),
+            room("bedroom", "Bedroom", Some(1), &["Zoë"]),
+            room("office", "Office", Some(1), &[]),
+            room("hall", "Hall", Some(0), &[]),
+            room("attic", "Attic", Some(2), &[]),
+            room("garden", "Garden", None, &[]),
         ],
         devices: vec![DeviceView {
             id: id("anna-phone"),
@@ -165,6 +168,7 @@ pub fn view() -> View {
                 mac: "02:00:00:00:00:77".parse().unwrap(),
                 ap: id("ap-kitchen"),
                 ssid: Some("Guests".into()),
+                kind: SsidKind::Guest,
                 host: Some(Host {
                     mac: "02:00:00:00:00:77".parse().unwrap(),
                     name: Some("<b>Pixel</b>".into()),
@@ -178,9 +182,10 @@ pub fn view() -> View {
                 mac: "02:00:00:00:00:78".parse().unwrap(),
                 ap: id("ap-garden"),
                 ssid: None,
+                kind: SsidKind::Family,
                 host: None,
                 since: ago(3),
-                fixture: false,
+                fixture: true,
                 signal_dbm: None,
             },
         ],

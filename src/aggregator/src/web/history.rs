@@ -137,6 +137,8 @@ struct Followed<'a> {
     bars: Vec<(Time, Time, usize, Began, Option<Ended>)>,
     /// Minute, access point, where it comes from, mean.
     signals: Vec<(Time, usize, Hearing, i8)>,
+    /// From when on, and in which rooms it may have been, each with its percent.
+    likely: Vec<(Time, Vec<(Id, u8)>)>,
 }
 
 /// `GET /api/device`: of the device with `mac`.
@@ -152,8 +154,12 @@ pub(super) async fn device(State(shared): State<Arc<Shared>>, Query(asked): Quer
             signals.map(|signal| (signal.minute, aps.number(&signal.ap), signal.hearing, signal.mean_dbm));
         let is_it =
             |named: &&NamedDevice| macs.is_some_and(|macs| named.macs.iter().any(|mac| macs.contains(mac)));
+        let likely = reader.likely(range, macs)?.into_iter();
+        let mut likely: Vec<_> = likely.map(|likely| (likely.minute, likely.rooms)).collect();
+        likely.sort_by_key(|(minute, _)| *minute);
         let name = site.devices.iter().find(is_it).map(|named| named.name.as_str());
-        let followed = Followed { name, bars: bars.collect(), signals: signals.collect(), aps: aps.named() };
+        let followed =
+            Followed { name, bars: bars.collect(), signals: signals.collect(), likely, aps: aps.named() };
         Ok(serde_json::to_string(&followed))
     })
     .await

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use whichroom_presence::Moment;
 use whichroom_presence::output::{
-    AccessPointView, DeviceView, Home, HouseView, Link, PersonView, Problem, Reason, UnknownView, View,
+    AccessPointView, DeviceView, Home, HouseView, Link, PersonView, Problem, Reason, RoomView, UnknownView,
+    View,
 };
+use whichroom_presence::setup::SsidKind;
 use whichroom_wire::aggregator::{DeviceState, HouseState};
 use whichroom_wire::{Id, Radio};
 
@@ -131,6 +133,8 @@ struct Room<'a> {
     name: &'a str,
     hue: u16,
     people: &'a [String],
+    floor: Option<i8>,
+    outdoor: bool,
 }
 
 #[derive(Serialize)]
@@ -163,6 +167,10 @@ struct Unknown<'a> {
     address: Option<&'a str>,
     ap: &'a str,
     ssid: Option<&'a str>,
+    /// Whom the network is for.
+    kind: SsidKind,
+    /// It never leaves: a television, a printer, a plug.
+    fixture: bool,
     signal_dbm: Option<i8>,
     since: Time,
 }
@@ -197,7 +205,7 @@ impl<'a> Writer<'a> {
             next_step: self.context.next_step.trim(),
             house: self.house(&view.house),
             people: view.people.iter().map(|person| self.person(person)).collect(),
-            rooms: view.rooms.iter().map(|room| self.room(&room.id, &room.name, &room.people)).collect(),
+            rooms: view.rooms.iter().map(|room| self.room(room)).collect(),
             access_points: view.access_points.iter().map(|ap| self.access_point(ap)).collect(),
             unknown: view.unknown.iter().map(|unknown| self.unknown(unknown)).collect(),
             problems: view.problems.iter().map(|problem| self.problem(problem)).collect(),
@@ -260,8 +268,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn room(&self, id: &'a Id, name: &'a str, people: &'a [String]) -> Room<'a> {
-        Room { id, name, hue: self.hues.get(id).copied().unwrap_or_default(), people }
+    fn room(&self, room: &'a RoomView) -> Room<'a> {
+        let RoomView { id, name, people, floor, outdoor, occupied: _ } = room;
+        let hue = self.hues.get(id).copied().unwrap_or_default();
+        Room { id, name, hue, people, floor: *floor, outdoor: *outdoor }
     }
 
     fn access_point(&self, ap: &'a AccessPointView) -> AccessPoint<'a> {
@@ -309,6 +319,8 @@ impl<'a> Writer<'a> {
             address: unknown.host.as_ref().and_then(|host| host.address.as_deref()),
             ap: self.ap_name(&unknown.ap),
             ssid: unknown.ssid.as_deref(),
+            kind: unknown.kind,
+            fixture: unknown.fixture,
             signal_dbm: unknown.signal_dbm,
             since: self.time(unknown.since),
         }
@@ -398,7 +410,6 @@ fn fnv1a(text: &str) -> u32 {
 mod tests {
     use jiff::Timestamp;
     use serde_json::{Value, json};
-    use whichroom_presence::output::RoomView;
 
     use super::super::example;
     use super::*;
@@ -499,6 +510,8 @@ mod tests {
                 name: String::new(),
                 occupied: Some(false),
                 people: vec![],
+                floor: None,
+                outdoor: false,
             })
             .collect();
         let twelve: Vec<u16> = view.rooms.iter().map(|room| hues(&view)[&room.id]).collect();
@@ -519,6 +532,8 @@ mod tests {
                 name: String::new(),
                 occupied: Some(false),
                 people: vec![],
+                floor: None,
+                outdoor: false,
             })
             .collect();
         assert_eq!(hues(&view).len(), 40);
