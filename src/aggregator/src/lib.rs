@@ -3,6 +3,7 @@
 //! `whichroom run` is the server, `init` writes its configuration, `check` judges one, `demo` runs everything
 //! against a simulated home, and `score` measures decisions against the truth.
 
+mod access;
 mod calibrate;
 mod clock;
 mod command;
@@ -47,6 +48,8 @@ whichroom: who is home and in which room, from what OpenWrt access points hear.
   whichroom give-up-ap an access point is not coming back: do not wait for it
   whichroom reset-doze forgets what was learned of a device's silences
   whichroom calibrate says in which room a device is now, and keeps what is heard of it there
+  whichroom token   makes a token for a program that asks over the network
+  whichroom password forgets the page's password
   whichroom score   how right decisions are, on recorded traces or in a simulated house
   whichroom record  writes down everything the access points say
   whichroom replay  what was recorded, decided once more
@@ -114,6 +117,8 @@ fn dispatch() -> Result<(), Failure> {
                 Some("check") => run::check(args),
                 Some("explain") => explain::main(args),
                 Some("calibrate") => calibrate::main(args),
+                Some("token") => access::command::token(args),
+                Some("password") => access::command::password(args),
                 Some("score") => score::main(args),
                 Some("give-up-ap") => tell::give_up_ap(args),
                 Some("reset-doze") => tell::reset_doze(args),

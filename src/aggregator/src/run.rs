@@ -166,6 +166,8 @@ fn start_server(
         home_assistant: config.home_assistant.clone(),
         listen: config.web.listen,
         hosts: config.web.hosts.clone(),
+        sign_in: config.web.sign_in,
+        tokens: config.web.tokens.clone(),
         state: Some(state),
         clock: Clock::start(),
         context,
@@ -292,6 +294,7 @@ fn reload(server: &Server, named: Option<&std::path::Path>, context: &Context) {
                 "configuration read again; another site, broker, feed or page address needs a restart"
             );
             server.set_context(context.of(&loaded.config));
+            server.set_tokens(loaded.config.web.tokens);
             server.reload(loaded.config.setup, loaded.config.home_assistant);
         }
         Err(error) => log::error!("the configuration is left as it was:\n{error}"),

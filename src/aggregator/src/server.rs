@@ -18,8 +18,10 @@ use whichroom_wire::aggregator::MovedKind;
 use whichroom_wire::{Id, PAYLOAD_MAX};
 
 use crate::Failure;
+use crate::access::Token;
+use crate::access::store::Store;
 use crate::clock::Clock;
-use crate::config::{ExternalBroker, HomeAssistant};
+use crate::config::{ExternalBroker, HomeAssistant, SignIn};
 use crate::history::{self, Health, Keeping};
 use crate::hub::{self, Hub};
 use crate::record::line::Header;
@@ -27,7 +29,7 @@ use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
 use crate::state::{Saved, StateFile};
 use crate::web::metrics::{Counted, metrics};
-use crate::web::{self, Adopt, Ask, Desk, PageContext, Past, WebServer, page_json};
+use crate::web::{self, Adopt, Ask, Desk, Gate, PageContext, Past, WebServer, page_json};
 
 /// The page's port unless the configuration names one.
 pub const PAGE_PORT: u16 = 8737;
@@ -55,8 +57,12 @@ pub struct Options {
     pub home_assistant: HomeAssistant,
     /// Where the page listens; the default port if that is free, else any, if `None`.
     pub listen: Option<SocketAddr>,
-    /// Names by which a browser may ask for the page, beside loopback's.
+    /// Names by which a browser may ask for the page, beside addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// Who has to sign in.
+    pub sign_in: SignIn,
+    /// Of programs.
+    pub tokens: Vec<Token>,
     /// Where state is kept; nothing survives if `None`.
     pub state: Option<StateFile>,
     pub clock: Clock,
@@ -147,6 +153,7 @@ impl Links {
 /// A running aggregator.
 pub struct Server {
     inputs: mpsc::Sender<Input>,
+    gate: Arc<Gate>,
     page: SocketAddr,
     thread: Option<JoinHandle<Result<(), Failure>>>,
 }
@@ -170,11 +177,11 @@ impl Server {
         let ask = Arc::new(move |ask| drop(asks.send(Input::Page(ask))));
         let (site, named) = watch::channel(Arc::new(history::site_of(&options.setup)));
         let past = options.history.as_ref().map(|kept| Past { path: kept.path.clone(), site: named });
-        let web = open_page(
-            options.listen,
-            options.hosts.clone(),
-            Desk { state: page_receiver, ask, past, adopt: options.adopt.clone() },
-        )?;
+        let store = options.state.as_ref().map(|file| Store::in_directory(file.directory()));
+        let gate = Gate::new(store, options.sign_in, options.tokens.clone()).map(Arc::new);
+        let gate = gate.map_err(Failure::run)?;
+        let desk = Desk { state: page_receiver, ask, past, adopt: options.adopt.clone() };
+        let web = open_page(&options, &desk, &gate)?;
         let page = web.address();
         let links = Links::start(&options, &saved.instance, &inputs);
         let keeping = start_history(&options, &mut saved, &inputs);
@@ -182,7 +189,7 @@ impl Server {
             Worker::new(options, saved, begin, keeping, web, Pages { page: page_sender, site }, links);
         let thread = thread::Builder::new().name("hub".into()).spawn(move || worker.run(&receiver));
         let thread = thread.map_err(|error| Failure::run(format!("no thread: {error}")))?;
-        Ok(Server { inputs, page, thread: Some(thread) })
+        Ok(Server { inputs, gate, page, thread: Some(thread) })
     }
 
     /// Where the page is.
@@ -194,6 +201,11 @@ impl Server {
     pub fn reload(&self, setup: Setup, home_assistant: HomeAssistant) {
         // A stopped server takes nothing; `wait` says why it stopped.
         let _ = self.inputs.send(Input::Setup(Box::new((setup, home_assistant))));
+    }
+
+    /// Takes the tokens of a configuration that was read again: what was taken out is worth nothing from now on.
+    pub fn set_tokens(&self, tokens: Vec<Token>) {
+        self.gate.set_tokens(tokens);
     }
 
     /// What the page says beside the decisions.
@@ -214,12 +226,13 @@ impl Server {
     }
 }
 
-fn open_page(listen: Option<SocketAddr>, hosts: Vec<String>, desk: Desk) -> Result<WebServer, Failure> {
+fn open_page(options: &Options, desk: &Desk, gate: &Arc<Gate>) -> Result<WebServer, Failure> {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PAGE_PORT));
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let started = match listen {
-        Some(address) => web::start(address, hosts, desk),
-        None => web::start(usual, hosts.clone(), desk.clone()).or_else(|_| web::start(any, hosts, desk)),
+    let start = |address| web::start(address, options.hosts.clone(), desk.clone(), Arc::clone(gate));
+    let started = match options.listen {
+        Some(address) => start(address),
+        None => start(usual).or_else(|_| start(any)),
     };
     started.map_err(|error| Failure::run(format!("the page: {error}")))
 }

@@ -1,8 +1,9 @@
 //! What survives a restart: the decisions with their timers, the topics that were published, and who this instance
 //! is. Written whole and swapped in, so that a power cut leaves the old file or the new one.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -98,6 +99,12 @@ impl StateFile {
         replace(&self.path, &serde_json::to_vec(saved)?)
     }
 
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        // It was joined to one.
+        self.path.parent().unwrap_or(Path::new("."))
+    }
+
     /// The file of this name beside it.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.path.with_file_name(name)
@@ -106,12 +113,25 @@ impl StateFile {
 
 /// Replaces a file by one of these contents: a power cut leaves the old one or the new one. Who may read it stays.
 pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
+    let known = match fs::metadata(path) {
+        Ok(known) => Some(known.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    replace_with(path, contents, known)
+}
+
+/// The same for what only its owner may read, whatever the file allowed before.
+pub fn replace_secret(path: &Path, contents: &[u8]) -> io::Result<()> {
+    replace_with(path, contents, Some(Permissions::from_mode(0o600)))
+}
+
+fn replace_with(path: &Path, contents: &[u8], permissions: Option<Permissions>) -> io::Result<()> {
     let fresh = beside(path, ".new");
     let mut file = File::create(&fresh)?;
-    match fs::metadata(path) {
-        Ok(known) => file.set_permissions(known.permissions())?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
+    // Before anything is in it.
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions)?;
     }
     file.write_all(contents)?;
     file.sync_all()?;
@@ -169,9 +189,20 @@ fn new_instance() -> Result<Id, String> {
 /// `bytes` random bytes as hexadecimal digits, from the kernel.
 pub fn random_hex(bytes: usize) -> Result<String, String> {
     let mut random = vec![0; bytes];
-    let mut source = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
-    source.read_exact(&mut random).map_err(|error| format!("/dev/urandom: {error}"))?;
+    fill_random(&mut random)?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Random bytes, from the kernel.
+pub fn random<const N: usize>() -> Result<[u8; N], String> {
+    let mut random = [0; N];
+    fill_random(&mut random)?;
+    Ok(random)
+}
+
+fn fill_random(random: &mut [u8]) -> Result<(), String> {
+    let mut source = File::open("/dev/urandom").map_err(|error| format!("/dev/urandom: {error}"))?;
+    source.read_exact(random).map_err(|error| format!("/dev/urandom: {error}"))
 }
 
 #[cfg(test)]

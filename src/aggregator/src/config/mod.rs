@@ -14,6 +14,7 @@ use whichroom_mqtt::Secret;
 use whichroom_presence::setup::Setup;
 use whichroom_wire::Id;
 
+use crate::access::Token;
 use crate::history::Keep;
 use crate::web::packages::Packages;
 
@@ -119,12 +120,26 @@ pub struct HomeAssistant {
 }
 
 /// The page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Web {
     /// Where it listens; the default on loopback if none is given.
     pub listen: Option<SocketAddr>,
-    /// Host names by which a browser may ask for it, beside loopback's.
+    /// Host names by which a browser may ask for it, beside addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// Who has to sign in.
+    pub sign_in: SignIn,
+    /// Of programs.
+    pub tokens: Vec<Token>,
+}
+
+/// Who has to sign in to look at the page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SignIn {
+    /// Whoever comes over the network.
+    #[default]
+    Network,
+    /// Whoever is at this machine, too: for a reverse proxy that hides where requests come from.
+    Always,
 }
 
 /// What access points install their agent from.
@@ -149,7 +164,7 @@ impl Config {
             broker: BrokerChoice::Embedded(EmbeddedBroker { listen: None, users: Vec::new() }),
             setup: Setup::default(),
             home_assistant: HomeAssistant::default(),
-            web: Web { listen: None, hosts: Vec::new() },
+            web: Web::default(),
             feed: None,
             history: Some(Keep::default()),
         }

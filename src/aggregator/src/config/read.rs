@@ -12,6 +12,8 @@ use whichroom_presence::setup::{
 };
 use whichroom_wire::{Id, Mac};
 
+use crate::access::secret::Hash;
+use crate::access::{Scope, Token};
 use crate::history::Keep;
 use crate::web::packages::{self, Packages};
 
@@ -19,7 +21,7 @@ use super::tls;
 use super::walk::{At, Section, Walk, nearest};
 use super::{
     BrokerChoice, Config, EmbeddedBroker, EmbeddedUser, ExternalBroker, FEED_LISTEN, Feed, HomeAssistant,
-    Remark, Web, default_site,
+    Remark, SignIn, Web, default_site,
 };
 
 /// Environment variable with the password for `[mqtt] url`.
@@ -426,18 +428,68 @@ impl Reader<'_> {
     }
 
     fn web(&mut self, root: &Section<'_>) -> Web {
-        let Some(section) = self.walk.table(root, "web") else {
-            return Web { listen: None, hosts: Vec::new() };
-        };
-        self.walk.only(&section, &["listen", "hosts"]);
+        let Some(section) = self.walk.table(root, "web") else { return Web::default() };
+        self.walk.only(&section, &["listen", "hosts", "sign_in", "token"]);
         let listen = self.walk.parsed(&section, "listen", socket_address);
-        if let Some(listen) = listen.as_ref().filter(|listen| !listen.value.ip().is_loopback()) {
-            let text = "the page has no sign-in and is served on loopback only: use 127.0.0.1, \
-                        and a reverse proxy or ssh -L to reach it from elsewhere";
-            self.walk.mistake(&listen.span, text);
+        let sign_in = self.walk.parsed(&section, "sign_in", |text| {
+            choice(text, &[("network", SignIn::Network), ("always", SignIn::Always)])
+        });
+        let hosts = self.hosts(&section);
+        Web {
+            listen: listen.map(|listen| listen.value),
+            hosts,
+            sign_in: sign_in.map_or(SignIn::default(), |sign_in| sign_in.value),
+            tokens: self.tokens(&section),
         }
-        let hosts = self.walk.texts(&section, "hosts").into_iter().map(|host| host.value).collect();
-        Web { listen: listen.map(|listen| listen.value), hosts }
+    }
+
+    /// Names as an address bar has them.
+    fn hosts(&mut self, section: &Section<'_>) -> Vec<String> {
+        let mut hosts = Vec::new();
+        for host in self.walk.texts(section, "hosts") {
+            if host.value.contains(['/', '*', '@', ' ']) {
+                let text = "a host is a name, with its port if that is another: \"server.local\", \"home.example:8443\"";
+                self.walk.mistake(&host.span, text);
+            }
+            hosts.push(host.value);
+        }
+        hosts
+    }
+
+    fn tokens(&mut self, web: &Section<'_>) -> Vec<Token> {
+        let mut tokens: Vec<Token> = Vec::new();
+        for section in self.walk.tables(web, "token", |_, _| false) {
+            self.walk.only(&section, &["name", "hash", "scope"]);
+            if !section.has("name") || !section.has("hash") {
+                let text =
+                    format!("{} needs a name and a hash: whichroom token NAME makes both", section.path);
+                self.walk.mistake(&section.span, text);
+            }
+            let name = self.walk.parsed(&section, "name", id_of);
+            let hash = self.hash(&section);
+            let scope = self.walk.parsed(&section, "scope", |text| {
+                choice(text, &[("read", Scope::Read), ("all", Scope::All)])
+            });
+            let (Some(name), Some(hash)) = (name, hash) else { continue };
+            if tokens.iter().any(|token| token.name == name.value) {
+                self.walk.mistake(&name.span, format!("there are two tokens called \"{}\"", name.value));
+            }
+            let scope = scope.map_or(Scope::Read, |scope| scope.value);
+            tokens.push(Token { name: name.value, hash, scope });
+        }
+        tokens
+    }
+
+    /// A token's hash. What is none may be the token itself, and is not repeated.
+    fn hash(&mut self, section: &Section<'_>) -> Option<Hash> {
+        let text = self.walk.text(section, "hash")?;
+        match Hash::read(&text.value) {
+            Ok(hash) => Some(hash),
+            Err(why) => {
+                self.walk.mistake(&text.span, format!("{}.hash {why}", section.path));
+                None
+            }
+        }
     }
 
     fn feed(&mut self, root: &Section<'_>, broker: &BrokerChoice) -> Option<Feed> {
@@ -796,7 +848,10 @@ kind = "guest"
             ("[[room]]\nname = \"x\"\nfloor = 300", "room[1].floor must be from -9 to 99"),
             ("[timing]\nexit_s = 1.5", "must be a whole number, not float"),
             ("[feed]\nlisten = \"127.0.0.1:1\"", "folder"),
-            ("[web]\nlisten = \"0.0.0.0:80\"", "no sign-in"),
+            ("[web]\nhosts = [\"http://server.lan\"]", "a host is a name"),
+            ("[web]\nsign_in = \"never\"", "one of network, always"),
+            ("[[web.token]]\nname = \"x\"", "whichroom token NAME makes both"),
+            ("[[web.token]]\nname = \"x\"\nhash = \"x.secret\"", "web.token[1].hash is no argon2id hash"),
             ("[mqtt]\nlisten = \"0.0.0.0:1883\"", "needs users"),
             ("[mqtt]\nurl = \"http://x\"", "http:// is no broker's scheme"),
             ("[mqtt]\nurl = \"mqtt://u:p@x\"", "do not belong in the address"),

@@ -25,7 +25,7 @@ use self::lines::{header, line};
 use self::score::Score;
 use crate::Failure;
 use crate::clock::Clock;
-use crate::config::{ExternalBroker, HomeAssistant, default_site};
+use crate::config::{ExternalBroker, HomeAssistant, SignIn, default_site};
 use crate::history::{self, Keep};
 use crate::record::writer::{MAX_MB, Target};
 use crate::score::house::setup;
@@ -196,6 +196,8 @@ fn start_server(
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".to_owned(), page_url: None },
         listen: options.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         hosts: Vec::new(),
+        sign_in: SignIn::Network,
+        tokens: Vec::new(),
         state: None,
         clock: clock.clone(),
         context: context(options, BTreeMap::new()),

@@ -4,27 +4,32 @@
 use std::sync::Arc;
 
 use axum::body::to_bytes;
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::Shared;
-use super::commands::{BODY_WAIT, NO_SIGN_IN, error, from_here, is_private, json};
+use super::commands::{BODY_WAIT, READ_ONLY, error, is_json, json};
+use crate::access::Visitor;
 use crate::command::BODY_MAX;
 use crate::config::Adoption;
 
 /// Writes an adoption into the configuration and hands the new one over. Errors are words.
 pub type Adopt = dyn Fn(&Adoption) -> Result<(), String> + Send + Sync;
 
-pub(super) async fn adopt(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+pub(super) async fn adopt(
+    State(shared): State<Arc<Shared>>,
+    Extension(visitor): Extension<Visitor>,
+    request: Request,
+) -> Response {
     let (head, body) = request.into_parts();
-    if let Err((status, text)) = from_here(&head.headers) {
+    if let Err((status, text)) = is_json(&head.headers) {
         return error(status, text);
     }
-    if !is_private(shared.address.ip()) {
-        return error(StatusCode::FORBIDDEN, NO_SIGN_IN);
+    if !visitor.may_change() {
+        return error(StatusCode::FORBIDDEN, READ_ONLY);
     }
     let Some(adopt) = shared.desk.adopt.clone() else {
         return error(

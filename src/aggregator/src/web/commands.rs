@@ -1,19 +1,19 @@
 //! `POST /api/<name>`: commands, as JSON. They come from the page and from the command line, never from a page of
-//! somebody else's: a browser sends JSON across origins only after asking, which is never granted, and says where a
+//! somebody else's: a browser sends JSON across origins only after asking, which is never granted; `gate` looks where a
 //! request comes from.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::to_bytes;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{Ask, Shared};
+use crate::access::Visitor;
 use crate::command::{BODY_MAX, Command, Outcome, Refusal};
 
 /// Somebody who sends a body slowly is let go after this.
@@ -25,10 +25,11 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 pub(super) async fn command(
     State(shared): State<Arc<Shared>>,
     Path(name): Path<String>,
+    Extension(visitor): Extension<Visitor>,
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    if let Err((status, text)) = from_here(&head.headers) {
+    if let Err((status, text)) = is_json(&head.headers) {
         return error(status, text);
     }
     let body = match timeout(BODY_WAIT, to_bytes(body, BODY_MAX)).await {
@@ -43,8 +44,8 @@ pub(super) async fn command(
         Ok(command) => command,
         Err(refusal) => return answer(&Err(refusal)),
     };
-    if command.changes() && !is_private(shared.address.ip()) {
-        return error(StatusCode::FORBIDDEN, NO_SIGN_IN);
+    if command.changes() && !visitor.may_change() {
+        return error(StatusCode::FORBIDDEN, READ_ONLY);
     }
     let (reply, replied) = oneshot::channel();
     (shared.desk.ask)(Ask::Command(command, reply));
@@ -55,36 +56,17 @@ pub(super) async fn command(
     }
 }
 
-pub(super) const NO_SIGN_IN: &str = "the page is open to the network and has no sign-in, so it takes no commands that change \
-    anything; set [web] listen to a loopback address such as 127.0.0.1:8737, and send them from the same machine";
+pub(super) const READ_ONLY: &str =
+    "this token may only look; whichroom token NAME --change makes one that may change something";
 
-/// Whether only this machine reaches what listens there.
-pub(super) fn is_private(ip: IpAddr) -> bool {
-    ip.is_loopback()
-}
-
-/// Whether a browser can only have sent it for our own page.
-pub(super) fn from_here(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
-    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
+/// Whether it is sent as no form of somebody else's page can send it.
+pub(super) fn is_json(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
-        return Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "commands are sent as Content-Type: application/json",
-        ));
+    if kind.eq_ignore_ascii_case("application/json") {
+        return Ok(());
     }
-    const ELSEWHERE: (StatusCode, &str) =
-        (StatusCode::FORBIDDEN, "commands are taken from the page itself only");
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return Err(ELSEWHERE);
-    }
-    // The Host header was found to be ours before.
-    let host = text(header::HOST).unwrap_or_default();
-    let Some(origin) = text(header::ORIGIN) else { return Ok(()) };
-    let from = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-    if from.is_some_and(|from| from.eq_ignore_ascii_case(host)) { Ok(()) } else { Err(ELSEWHERE) }
+    Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, "commands are sent as Content-Type: application/json"))
 }
 
 fn answer(outcome: &Outcome) -> Response {

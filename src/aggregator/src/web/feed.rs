@@ -33,7 +33,7 @@ const SERVICE: Service = Service { name: "feed", section: "feed", connection_max
 
 /// Opens the feed. `ca` is the authority of the broker, in PEM, for access points to know it by.
 pub fn start(listen: SocketAddr, packages: Packages, ca: Option<Vec<u8>>) -> Result<WebServer, StartError> {
-    open(SERVICE, listen, |_| router(Arc::new(Served { packages, ca })))
+    open(SERVICE, listen, std::future::pending(), |_| router(Arc::new(Served { packages, ca })))
 }
 
 /// Everything that is served beside the installer.

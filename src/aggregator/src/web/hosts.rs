@@ -1,7 +1,7 @@
 //! Which Host headers the page answers to. A page of somebody else's can point its own name at this address and read
-//! what it gets (DNS rebinding); it cannot make the browser send another name than its own.
+//! what it gets (DNS rebinding); it cannot make the browser send another name than its own. Addresses are nobody's names.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Names that a browser may ask by.
 #[derive(Debug, Clone)]
@@ -12,7 +12,7 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Loopback's names, the address that is listened on, and what the configuration allows.
+    /// Addresses, `localhost`, and what the configuration allows.
     pub fn new(address: SocketAddr, given: &[String]) -> Hosts {
         Hosts { address, given: given.iter().map(|host| host.trim().to_ascii_lowercase()).collect() }
     }
@@ -22,7 +22,7 @@ impl Hosts {
         let host = host.to_ascii_lowercase();
         let Some((name, port)) = split(&host) else { return false };
         let is_own_port = port.map_or(self.address.port() == 80, |port| port == self.address.port());
-        if is_own_port && self.is_own_name(name) {
+        if is_own_port && is_own_name(name) {
             return true;
         }
         self.given.iter().any(|given| match split(given) {
@@ -32,14 +32,45 @@ impl Hosts {
         })
     }
 
-    fn is_own_name(&self, name: &str) -> bool {
-        if name == "localhost" {
-            return true;
-        }
-        let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
-        let Ok(ip) = bare.parse::<IpAddr>() else { return false };
-        ip.is_loopback() || (ip == self.address.ip() && !ip.is_unspecified())
+    /// What to do for a name that is not allowed.
+    pub fn refusal(&self, host: &str) -> String {
+        let port = self.address.port();
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        let is_plain = host.len() <= NAME_MAX && host.bytes().all(is_name);
+        let Some((name, given)) = split(host).filter(|_| is_plain) else {
+            return "This page does not answer to the name in your address bar.\n".to_owned();
+        };
+        // With our own port, or with none as behind a proxy, the name alone will do.
+        let entry = if given.is_none_or(|given| given == port) { name } else { host };
+        format!(
+            "This page does not answer to \"{host}\", or any page could read it by a name of its own. If this is a name of \
+             this server, add hosts = [\"{entry}\"] under [web] in whichroom.toml and restart; at its address, with port \
+             {port}, the page answers anyway.\n"
+        )
     }
+}
+
+/// Longest name that is repeated.
+const NAME_MAX: usize = 255;
+
+/// Whether a name, without its port, needs no entry: an address that somebody can be at, or `localhost`.
+fn is_own_name(name: &str) -> bool {
+    name == "localhost" || address_of(name).is_some_and(|ip| !ip.is_unspecified())
+}
+
+fn address_of(name: &str) -> Option<IpAddr> {
+    match name.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => name.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    }
+}
+
+/// Whether a Host header names this machine as only this machine does.
+pub(super) fn is_loopback_name(host: &str) -> bool {
+    let host = host.to_ascii_lowercase();
+    split(&host).is_some_and(|(name, _)| {
+        name == "localhost" || address_of(name).is_some_and(|ip| ip.to_canonical().is_loopback())
+    })
 }
 
 /// Name and port; `None` if there is no name, or the port is no number.
@@ -91,7 +122,11 @@ mod tests {
             "localhost:x",
             "]:8737",
             "[::1",
-            "192.168.1.2:8737",
+            "192.168.1.2",
+            "192.168.1.2:80",
+            "192.168.1:8737",
+            "fd00::2:8737",
+            "[::]:8737",
             "home.lan:1",
             "home.lan.:8737",
             "0.0.0.0:8737",
@@ -107,15 +142,47 @@ mod tests {
         for host in ["home.lan", "home.lan:8737", "proxy.lan:8443", "[fd00::1]:9000"] {
             assert!(hosts.allow(host), "{host}");
         }
-        for host in ["proxy.lan", "proxy.lan:8737", "[fd00::1]:8737"] {
+        for host in ["proxy.lan", "proxy.lan:8737", "[fd00::1]:9001"] {
             assert!(!hosts.allow(host), "{host}");
         }
     }
 
     #[test]
-    fn the_address_listened_on_is_a_name_of_ours() {
-        assert!(hosts("192.168.1.2:80", &[]).allow("192.168.1.2"));
+    fn addresses_are_nobodys_names() {
+        for listen in ["0.0.0.0:80", "[::]:80", "127.0.0.1:80"] {
+            for host in ["192.168.1.2", "192.168.1.2:80", "[fd00::2]", "[fe80::1]:80", "127.0.0.1"] {
+                assert!(hosts(listen, &[]).allow(host), "{host} at {listen}");
+            }
+            assert!(!hosts(listen, &[]).allow("0.0.0.0") && !hosts(listen, &[]).allow("[::]"));
+        }
         assert!(hosts("[fd00::2]:81", &[]).allow("[fd00::2]:81"));
-        assert!(!hosts("0.0.0.0:81", &[]).allow("0.0.0.0:81"));
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_add_and_repeats_nothing_strange() {
+        let hosts = hosts("0.0.0.0:8737", &[]);
+        for (host, entry) in [
+            ("server.local:8737", "hosts = [\"server.local\"]"),
+            ("server.local", "hosts = [\"server.local\"]"),
+            ("home.example:8443", "hosts = [\"home.example:8443\"]"),
+        ] {
+            assert!(hosts.refusal(host).contains(entry), "{}", hosts.refusal(host));
+        }
+        for host in ["<script>", "a\"b", "", "é", &"x".repeat(300)] {
+            assert!(!hosts.refusal(host).contains("hosts ="), "{}", hosts.refusal(host));
+        }
+    }
+
+    #[test]
+    fn loopbacks_names_are_known() {
+        for host in
+            ["localhost", "LOCALHOST:1", "127.0.0.1:8737", "127.1.2.3", "[::1]:80", "[::ffff:127.0.0.1]"]
+        {
+            assert!(is_loopback_name(host), "{host}");
+        }
+        for host in ["", "localhost.example", "192.168.1.2", "[::2]", "home.lan", "::1", "127.0.0.1.example"]
+        {
+            assert!(!is_loopback_name(host), "{host}");
+        }
     }
 }

@@ -2,21 +2,25 @@
 //! the whole state as JSON text ([`page_json`]) while somebody looks; every open page is sent it when it changes.
 //! Commands (`commands`) are handed to the main loop and answered by it.
 //!
-//! It has no sign-in, so it trusts nobody: only known Host headers, only GET but for commands, small headers, few
-//! connections, a content security policy without inline anything, and nothing that is loaded from elsewhere.
+//! Whoever is at this machine may look and change; whoever comes over the network signs in (`gate`). It trusts nobody
+//! further than that: only known Host headers, only GET but for commands, small headers, few connections, a content
+//! security policy without inline anything, and nothing that is loaded from elsewhere.
 
 mod adopt;
 mod calibration;
 mod commands;
 pub mod feed;
+mod gate;
 mod history;
 mod hosts;
 pub mod metrics;
 mod outdated;
 pub mod packages;
 mod page;
+mod sign_in;
 
 pub use adopt::Adopt;
+pub use gate::Gate;
 pub use history::Past;
 pub use page::{PageContext, Simulation, page_json};
 
@@ -29,20 +33,24 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{self, Next};
+use axum::extract::{Extension, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use futures_util::stream::{self, Stream};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::access::Visitor;
 use crate::command::{Command, Outcome};
+use gate::Peer;
 use hosts::Hosts;
 
 const PAGE: &str = include_str!("assets/page.html");
@@ -53,6 +61,8 @@ const ROAMING_SCRIPT: &str = include_str!("assets/roaming.js");
 const TIMELINE_SCRIPT: &str = include_str!("assets/timeline.js");
 const COMMON_SCRIPT: &str = include_str!("assets/common.js");
 const ADOPT_SCRIPT: &str = include_str!("assets/adopt.js");
+const SIGN_IN_STYLE: &str = include_str!("assets/sign-in.css");
+const SIGN_IN_SCRIPT: &str = include_str!("assets/sign-in.js");
 const SCRIPT: &str = include_str!("assets/page.js");
 const CALIBRATE_SCRIPT: &str = include_str!("assets/calibrate.js");
 
@@ -140,14 +150,21 @@ impl Desk {
     }
 }
 
-/// Opens the page. It answers to loopback's names, its own address and `allowed_hosts`.
-pub fn start(listen: SocketAddr, allowed_hosts: Vec<String>, desk: Desk) -> Result<WebServer, StartError> {
-    open(PAGE_SERVICE, listen, |address| {
+/// Opens the page. It answers to addresses, `localhost` and `allowed_hosts`, and lets in whom `gate` does.
+pub fn start(
+    listen: SocketAddr,
+    allowed_hosts: Vec<String>,
+    desk: Desk,
+    gate: Arc<Gate>,
+) -> Result<WebServer, StartError> {
+    let is_open = is_open(listen, &allowed_hosts);
+    let watch = Arc::clone(&gate).watch(is_open);
+    open(PAGE_SERVICE, listen, watch, |address| {
         let hosts = Hosts::new(address, &allowed_hosts);
         router(Arc::new(Shared {
-            address,
             hosts,
             desk,
+            gate,
             events: Arc::new(Semaphore::new(EVENTS_MAX)),
             looks: Semaphore::new(LOOKS_MAX),
             adoptions: Semaphore::new(1),
@@ -155,13 +172,19 @@ pub fn start(listen: SocketAddr, allowed_hosts: Vec<String>, desk: Desk) -> Resu
     })
 }
 
-/// Opens a service whose routes follow from the address it got.
+/// Whether others than this machine come to a page that listens there: by themselves, or through a proxy by a name.
+pub fn is_open(listen: SocketAddr, hosts: &[String]) -> bool {
+    !listen.ip().to_canonical().is_loopback() || !hosts.is_empty()
+}
+
+/// Opens a service whose routes follow from the address it got. `beside` runs for as long as it is open.
 fn open(
     service: Service,
     listen: SocketAddr,
+    beside: impl Future<Output = ()> + Send + 'static,
     routes: impl FnOnce(SocketAddr) -> Router,
 ) -> Result<WebServer, StartError> {
-    try_open(service, listen, routes).map_err(|error| StartError {
+    try_open(service, listen, beside, routes).map_err(|error| StartError {
         section: service.section,
         address: listen,
         error,
@@ -171,6 +194,7 @@ fn open(
 fn try_open(
     service: Service,
     listen: SocketAddr,
+    beside: impl Future<Output = ()> + Send + 'static,
     routes: impl FnOnce(SocketAddr) -> Router,
 ) -> io::Result<WebServer> {
     let listener = TcpListener::bind(listen)?;
@@ -185,7 +209,13 @@ fn try_open(
     let router = routes(address);
     let thread = thread::Builder::new().name(service.name.into());
     // Connections that are still open end with the runtime.
-    let thread = thread.spawn(move || runtime.block_on(serve(service, listener, router, stopped)))?;
+    let thread = thread.spawn(move || {
+        runtime.block_on(async {
+            let beside = tokio::spawn(beside);
+            serve(service, listener, router, stopped).await;
+            beside.abort();
+        });
+    })?;
     Ok(WebServer { service, address, stop, thread: Some(thread) })
 }
 
@@ -229,9 +259,9 @@ impl std::error::Error for StartError {
 
 /// What requests share.
 struct Shared {
-    address: SocketAddr,
     hosts: Hosts,
     desk: Desk,
+    gate: Arc<Gate>,
     events: Arc<Semaphore>,
     /// Looks at the history at a time.
     looks: Semaphore,
@@ -252,7 +282,9 @@ async fn serve(
             _ = stopped.changed() => return,
         };
         match accepted {
-            Ok((stream, permit)) => drop(tokio::spawn(answer(service, stream, router.clone(), permit))),
+            Ok((stream, peer, permit)) => {
+                drop(tokio::spawn(answer(service, stream, peer, router.clone(), permit)));
+            }
             Err(error) => {
                 log::warn!("the {} cannot take a connection: {error}", service.name);
                 sleep(ACCEPT_AGAIN).await;
@@ -264,24 +296,30 @@ async fn serve(
 async fn accept(
     listener: &tokio::net::TcpListener,
     connections: &Arc<Semaphore>,
-) -> io::Result<(tokio::net::TcpStream, OwnedSemaphorePermit)> {
+) -> io::Result<(tokio::net::TcpStream, Peer, OwnedSemaphorePermit)> {
     let permit = Arc::clone(connections).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, permit))
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, Peer(peer.ip()), permit))
 }
 
 async fn answer(
     service: Service,
     stream: tokio::net::TcpStream,
+    peer: Peer,
     router: Router,
     _permit: OwnedSemaphorePermit,
 ) {
+    let routes = TowerToHyperService::new(router);
+    let with_peer = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        routes.call(request)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_WAIT)
         .max_buf_size(HEADERS_MAX)
         .max_headers(HEADERS_COUNT_MAX)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(stream), with_peer);
     let ended = match service.connection_max {
         // Who takes longer is cut off: the connection ends where it is.
         Some(longest) => timeout(longest, connection).await.unwrap_or(Ok(())),
@@ -292,47 +330,45 @@ async fn answer(
     }
 }
 
-fn router(shared: Arc<Shared>) -> Router {
-    Router::new()
-        .route("/", get(|| asset("text/html; charset=utf-8", PAGE)))
-        .route("/page.css", get(|| asset("text/css; charset=utf-8", STYLE)))
-        .route("/roaming", get(|| asset("text/html; charset=utf-8", ROAMING_PAGE)))
-        .route("/roaming.css", get(|| asset("text/css; charset=utf-8", ROAMING_STYLE)))
-        .route("/roaming.js", get(|| asset("text/javascript; charset=utf-8", ROAMING_SCRIPT)))
-        .route("/timeline.js", get(|| asset("text/javascript; charset=utf-8", TIMELINE_SCRIPT)))
-        .route("/common.js", get(|| asset("text/javascript; charset=utf-8", COMMON_SCRIPT)))
-        .route("/adopt.js", get(|| asset("text/javascript; charset=utf-8", ADOPT_SCRIPT)))
-        .route("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT)))
-        .route("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT)))
-        .route("/api/state", get(state))
-        .route("/api/events", get(events))
-        .route("/api/timeline", get(history::timeline))
-        .route("/api/report", get(history::report))
-        .route("/api/device", get(history::device))
-        .route("/api/radios", get(history::radios))
-        .route("/api/adopt", post(adopt::adopt))
-        .route("/api/{command}", post(commands::command))
-        .route("/metrics", get(scrape))
-        .route("/healthz", get(|| async { "ok\n" }))
-        .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })
-        .layer(middleware::from_fn_with_state(Arc::clone(&shared), guard))
-        .with_state(shared)
+/// Everything there is. Who may have it is the guard's business, for all of it.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Shared>>)> {
+    vec![
+        ("/", get(|| asset("text/html; charset=utf-8", PAGE))),
+        ("/page.css", get(|| asset("text/css; charset=utf-8", STYLE))),
+        ("/roaming", get(|| asset("text/html; charset=utf-8", ROAMING_PAGE))),
+        ("/roaming.css", get(|| asset("text/css; charset=utf-8", ROAMING_STYLE))),
+        ("/roaming.js", get(|| asset("text/javascript; charset=utf-8", ROAMING_SCRIPT))),
+        ("/timeline.js", get(|| asset("text/javascript; charset=utf-8", TIMELINE_SCRIPT))),
+        ("/common.js", get(|| asset("text/javascript; charset=utf-8", COMMON_SCRIPT))),
+        ("/adopt.js", get(|| asset("text/javascript; charset=utf-8", ADOPT_SCRIPT))),
+        ("/page.js", get(|| asset("text/javascript; charset=utf-8", SCRIPT))),
+        ("/calibrate.js", get(|| asset("text/javascript; charset=utf-8", CALIBRATE_SCRIPT))),
+        ("/sign-in", get(sign_in::page).post(sign_in::submit)),
+        ("/sign-in.css", get(|| asset("text/css; charset=utf-8", SIGN_IN_STYLE))),
+        ("/sign-in.js", get(|| asset("text/javascript; charset=utf-8", SIGN_IN_SCRIPT))),
+        ("/api/session", get(sign_in::session)),
+        ("/api/sign-out", post(sign_in::sign_out)),
+        ("/api/state", get(state)),
+        ("/api/events", get(events)),
+        ("/api/timeline", get(history::timeline)),
+        ("/api/report", get(history::report)),
+        ("/api/device", get(history::device)),
+        ("/api/radios", get(history::radios)),
+        ("/api/adopt", post(adopt::adopt)),
+        ("/api/{command}", post(commands::command)),
+        ("/metrics", get(scrape)),
+        ("/healthz", get(|| async { "ok\n" })),
+    ]
 }
 
-/// Lets only requests through that are meant for us.
-async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(header::HOST).iter();
-    let mut response = match (hosts.next(), hosts.next()) {
-        (Some(host), None) if host.to_str().is_ok_and(|host| shared.hosts.allow(host)) => {
-            next.run(request).await
-        }
-        (Some(_), None) => (StatusCode::MISDIRECTED_REQUEST, OTHER_HOST).into_response(),
-        _ => (StatusCode::BAD_REQUEST, "A request needs one Host header.\n").into_response(),
-    };
-    for (name, rule) in rules() {
-        response.headers_mut().insert(name, HeaderValue::from_static(rule));
-    }
-    response
+fn router(shared: Arc<Shared>) -> Router {
+    let add = |router: Router<_>, (path, route)| router.route(path, route);
+    routes()
+        .into_iter()
+        .fold(Router::new(), add)
+        .fallback(|| async { (StatusCode::NOT_FOUND, "There is nothing here. The page is at /\n") })
+        .layer(middleware::from_fn_with_state(Arc::clone(&shared), gate::guard))
+        .with_state(shared)
 }
 
 /// Rules for browsers, on every answer.
@@ -345,9 +381,6 @@ fn rules() -> [(HeaderName, &'static str); 5] {
         (header::CACHE_CONTROL, "no-store"),
     ]
 }
-
-const OTHER_HOST: &str = "This page does not answer to the name in your address bar. Open it as the log says, or add \
-    the name to hosts under [web] in whichroom.toml.\n";
 
 async fn asset(kind: &'static str, text: &'static str) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, kind)], text)
@@ -379,35 +412,61 @@ async fn present(desk: &Desk) -> watch::Receiver<Arc<str>> {
     state
 }
 
-async fn events(State(shared): State<Arc<Shared>>) -> Response {
+async fn events(State(shared): State<Arc<Shared>>, Extension(visitor): Extension<Visitor>) -> Response {
     let Ok(permit) = Arc::clone(&shared.events).try_acquire_owned() else {
         let text = format!("{EVENTS_MAX} pages are open already; close one.\n");
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };
     let state = present(&shared.desk).await;
-    let follow = Follow { state, next_at: Instant::now(), is_new: true, _permit: permit };
+    let changes = shared.gate.changes();
+    let gate = Arc::clone(&shared.gate);
+    let follow =
+        Follow { state, gate, visitor, changes, next_at: Instant::now(), is_new: true, _permit: permit };
     Sse::new(states(follow)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }
 
 /// One open page.
 struct Follow {
     state: watch::Receiver<Arc<str>>,
+    gate: Arc<Gate>,
+    visitor: Visitor,
+    /// Who may look may have changed.
+    changes: watch::Receiver<()>,
     next_at: Instant,
     is_new: bool,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The state at once, then whenever it changed, but not too often. Who reads slowly misses states, never the newest.
+/// The state at once, then whenever it changed, but not too often. Who reads slowly misses states, never the newest. It
+/// ends with the right to look.
 fn states(follow: Follow) -> impl Stream<Item = Result<Event, Infallible>> {
     stream::unfold(follow, |mut follow| async move {
         if !std::mem::take(&mut follow.is_new) {
-            follow.state.changed().await.ok()?;
+            follow.news().await?;
             sleep_until(follow.next_at).await;
+        }
+        if !follow.gate.is_still_in(&follow.visitor) {
+            return None;
         }
         follow.next_at = Instant::now() + EVENT_EVERY;
         let state = Arc::clone(&follow.state.borrow_and_update());
         Some((Ok(Event::default().event("state").data(&*state)), follow))
     })
+}
+
+impl Follow {
+    /// Waits for another state; `None` if there is to be none.
+    async fn news(&mut self) -> Option<()> {
+        loop {
+            tokio::select! {
+                changed = self.state.changed() => return changed.ok(),
+                changed = self.changes.changed() => changed.ok()?,
+            }
+            if !self.gate.is_still_in(&self.visitor) {
+                return None;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

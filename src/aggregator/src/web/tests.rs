@@ -4,19 +4,27 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
 
 use super::*;
+use crate::access::Token;
 use crate::command::{BODY_MAX, Refusal};
+use crate::config::SignIn;
 
-struct Running {
-    server: WebServer,
-    state: watch::Sender<Arc<str>>,
+/// A page that is open.
+pub(super) struct Running {
+    pub(super) server: WebServer,
+    pub(super) state: watch::Sender<Arc<str>>,
 }
 
 fn running(allowed: &[&str]) -> Running {
-    running_on(Ipv4Addr::LOCALHOST, allowed)
+    running_with(Ipv4Addr::LOCALHOST, allowed, gate(SignIn::Network, Vec::new()))
+}
+
+/// Without a password and without a place to keep one.
+pub(super) fn gate(sign_in: SignIn, tokens: Vec<Token>) -> Arc<Gate> {
+    Arc::new(Gate::new(None, sign_in, tokens).unwrap())
 }
 
 /// With a main loop that has the present state at hand, and that knows nobody.
-fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
+pub(super) fn running_with(ip: Ipv4Addr, allowed: &[&str], gate: Arc<Gate>) -> Running {
     let (state, receiver) = watch::channel(Arc::from(r#"{"turn":0}"#));
     let allowed = allowed.iter().map(|&host| host.to_owned()).collect();
     let states = state.clone();
@@ -39,19 +47,19 @@ fn running_on(ip: Ipv4Addr, allowed: &[&str]) -> Running {
         }
     };
     let desk = Desk { state: receiver, ask: Arc::new(ask), past: None, adopt: None };
-    let server = start(SocketAddr::from((ip, 0)), allowed, desk).unwrap();
+    let server = start(SocketAddr::from((ip, 0)), allowed, desk, gate).unwrap();
     Running { server, state }
 }
 
 impl Running {
-    fn connect(&self) -> TcpStream {
+    pub(super) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.server.address()).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         stream
     }
 
     /// The whole answer to a request whose lines, without the empty one, are given.
-    fn answer(&self, request: &str) -> String {
+    pub(super) fn answer(&self, request: &str) -> String {
         let mut stream = self.connect();
         write!(stream, "{request}\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = Vec::new();
@@ -60,7 +68,7 @@ impl Running {
         String::from_utf8(answer).unwrap()
     }
 
-    fn get(&self, path: &str) -> String {
+    pub(super) fn get(&self, path: &str) -> String {
         self.answer(&format!("GET {path} HTTP/1.1\r\nHost: {}", self.server.address()))
     }
 
@@ -78,7 +86,7 @@ impl Running {
 }
 
 /// The next state that an open page is sent.
-fn next_state(reader: &mut BufReader<TcpStream>) -> String {
+pub(super) fn next_state(reader: &mut BufReader<TcpStream>) -> String {
     loop {
         let mut line = String::new();
         assert_ne!(reader.read_line(&mut line).unwrap(), 0, "the connection was closed");
@@ -88,7 +96,7 @@ fn next_state(reader: &mut BufReader<TcpStream>) -> String {
     }
 }
 
-fn status(answer: &str) -> &str {
+pub(super) fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap_or("closed")
 }
 
@@ -106,6 +114,9 @@ fn every_part_of_the_page_is_served_with_its_type() {
         ("/roaming.css", "text/css; charset=utf-8", ".timeline"),
         ("/roaming.js", "text/javascript; charset=utf-8", "timeline.js"),
         ("/timeline.js", "text/javascript; charset=utf-8", "drawTimeline"),
+        ("/sign-in", "text/html; charset=utf-8", "id=\"sign-in\""),
+        ("/sign-in.css", "text/css; charset=utf-8", "#sign-in"),
+        ("/sign-in.js", "text/javascript; charset=utf-8", "password-again"),
         ("/api/state", "application/json", r#"{"turn":0}"#),
         ("/healthz", "text/plain; charset=utf-8", "ok\n"),
     ] {
@@ -148,9 +159,17 @@ fn every_answer_carries_the_rules_for_browsers() {
 
 #[test]
 fn the_page_is_whole_in_itself_and_has_nothing_inline() {
-    let pages = [PAGE, ROAMING_PAGE];
-    let scripts = [COMMON_SCRIPT, SCRIPT, CALIBRATE_SCRIPT, ADOPT_SCRIPT, ROAMING_SCRIPT, TIMELINE_SCRIPT];
-    let texts = || pages.into_iter().chain(scripts).chain([STYLE, ROAMING_STYLE]);
+    let pages = [PAGE, ROAMING_PAGE, sign_in::PAGE, sign_in::SIGN_IN, sign_in::SET_PASSWORD];
+    let scripts = [
+        COMMON_SCRIPT,
+        SCRIPT,
+        CALIBRATE_SCRIPT,
+        ADOPT_SCRIPT,
+        ROAMING_SCRIPT,
+        TIMELINE_SCRIPT,
+        SIGN_IN_SCRIPT,
+    ];
+    let texts = || pages.into_iter().chain(scripts).chain([STYLE, ROAMING_STYLE, SIGN_IN_STYLE]);
     for text in texts() {
         let loads = text.replace("http://www.w3.org/2000/svg", "");
         assert!(
@@ -176,13 +195,11 @@ fn only_our_names_are_answered_to() {
     let running = running(&["home.lan"]);
     let port = running.server.address().port();
     let ask = |host: &str| running.answer(&format!("GET /api/state HTTP/1.1\r\nHost: {host}"));
-    for host in [
-        format!("127.0.0.1:{port}"),
-        format!("localhost:{port}"),
-        format!("home.lan:{port}"),
-        "home.lan".into(),
-    ] {
+    for host in [format!("127.0.0.1:{port}"), format!("localhost:{port}")] {
         assert_eq!(status(&ask(&host)), "200", "{host}");
+    }
+    for host in [format!("home.lan:{port}"), "home.lan".into(), format!("192.168.1.2:{port}")] {
+        assert_eq!(status(&ask(&host)), "401", "{host} comes from elsewhere, by a proxy");
     }
     for host in [format!("evil.example:{port}"), "evil.example".into(), "localhost:1".into()] {
         let answer = ask(&host);
@@ -281,12 +298,13 @@ fn a_taken_port_is_named() {
     let running = running(&[]);
     let (_sender, state) = watch::channel(Arc::from("{}"));
     let desk = Desk { state, ask: Arc::new(|_| {}), past: None, adopt: None };
-    let Err(error) = start(running.server.address(), Vec::new(), desk) else { panic!("the port was free") };
+    let started = start(running.server.address(), Vec::new(), desk, gate(SignIn::Network, Vec::new()));
+    let Err(error) = started else { panic!("the port was free") };
     let text = error.to_string();
     assert!(text.contains(&running.server.address().to_string()) && text.contains("[web] listen"), "{text}");
 }
 
-const JSON: &str = "\r\nContent-Type: application/json";
+pub(super) const JSON: &str = "\r\nContent-Type: application/json";
 
 impl Running {
     /// A command with these further header lines.
@@ -341,28 +359,6 @@ fn a_large_body_is_refused_before_it_is_kept() {
     assert_eq!(status(&running.post("explain", JSON, &body)), "413");
     let fits = format!(r#"{{"id":"nobody"}}{}"#, " ".repeat(BODY_MAX - 100));
     assert_eq!(status(&running.post("explain", JSON, &fits)), "404");
-}
-
-#[test]
-fn a_page_open_to_the_network_takes_no_command_that_changes_anything() {
-    let body = r#"{"device":"anna","room":"kitchen"}"#;
-    let loopback = running(&[]);
-    let answer = loopback.post("calibrate", JSON, body);
-    assert_eq!(status(&answer), "409");
-    assert!(answer.contains(r#"{"error":"nobody is connected"}"#), "{answer}");
-    let open = running_on(Ipv4Addr::UNSPECIFIED, &[]);
-    let post = |name: &str, body: &str| {
-        let port = open.server.address().port();
-        open.answer(&format!(
-            "POST /api/{name} HTTP/1.1\r\nHost: 127.0.0.1:{port}{JSON}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-            body.len()
-        ))
-    };
-    let answer = post("calibrate", body);
-    assert_eq!(status(&answer), "403");
-    assert!(answer.contains("set [web] listen to a loopback address"), "{answer}");
-    assert_eq!(status(&post("forget-sample", r#"{"id":1}"#)), "403");
-    assert_eq!(status(&post("samples", "")), "409", "it changes nothing");
 }
 
 #[test]

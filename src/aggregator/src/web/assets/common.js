@@ -19,10 +19,25 @@ function many(count, one, more) {
 /// Asks the server; what it refuses is an error in its words.
 async function ask(path, options) {
   const response = await fetch(`api/${path}`, options);
+  if (response.status === 401) signInFirst();
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error ?? `the server answers ${response.status}`);
   return answer;
 }
+
+/// The session is over, or never was: back here once there is one.
+function signInFirst() {
+  const page = location.pathname.split("/").pop();
+  location.assign(`sign-in${page ? `?to=${page}` : ""}${location.hash}`);
+}
+
+/// Who came over the network may sign out again.
+ask("session").then(({ by }) => {
+  if (!by) return signInFirst();
+  const button = $("sign-out");
+  button.hidden = by !== "session";
+  button.addEventListener("click", () => command("sign-out", {}).then(signInFirst, () => {}));
+}, () => {});
 
 /// Sends a command.
 function command(name, body) {

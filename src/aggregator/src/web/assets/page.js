@@ -436,7 +436,10 @@ function follow() {
   events.addEventListener("error", () => {
     isLinked(false);
     // A refusal ends an EventSource for good; a broken connection it mends itself.
-    if (events.readyState === EventSource.CLOSED) setTimeout(follow, 5_000);
+    if (events.readyState !== EventSource.CLOSED) return;
+    setTimeout(follow, 5_000);
+    // It does not say why; asking does.
+    ask("session").then(({ by }) => by || signInFirst(), () => {});
   });
 }
 

@@ -43,7 +43,7 @@ function trouble(error) {
 }
 
 async function loadState() {
-  state = await (await fetch("api/state")).json();
+  state = await ask("state");
   cameAt = performance.now();
   $("site").textContent = state.simulated ? "demonstration" : state.site === "home" ? "" : state.site;
   $("version").textContent = state.version;
