@@ -9,7 +9,7 @@ WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
 OF_PACKAGES = -p whichroom-tests --features release,routers
 
 .PHONY: test lint advisories deps binaries packages release sizes test-routers bench-path bench-ingest bench-replay \
-	footprint agent-cost minimum-rust
+	bench-score fuzz footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace $(WITH_TLS) --locked --no-fail-fast
@@ -63,6 +63,22 @@ bench-ingest:
 bench-replay:
 	$(CARGO) build --release --locked -p whichroom
 	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-replay
+
+bench-score:
+	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-score
+
+# Each parser of foreign bytes is given what a fuzzer thinks of, for some seconds; `make fuzz SECONDS=600 FUZZ=recording` one
+# for longer. What it finds lies in tests/fuzz/artifacts; once mended, it goes to tests/fuzz/corpus, which the tests read.
+SECONDS ?= 20
+FUZZ ?= $(basename $(notdir $(wildcard tests/fuzz/fuzz_targets/*.rs)))
+fuzz:
+	cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	for name in $(FUZZ); do \
+		mkdir -p tests/fuzz/found/$$name; \
+		$(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $$name tests/fuzz/found/$$name tests/fuzz/corpus/$$name -- \
+			-max_total_time=$(SECONDS) -max_len=8192 -timeout=5 -rss_limit_mb=1024 -verbosity=0 || exit 1; \
+	done
 
 footprint: deps
 	$(CARGO) build --profile router --locked -p whichroom-agent

@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Credentials, String> {
     Ok(Credentials { username: username.to_owned(), password: password.map(Secret::new), warning })
 }
 
-fn parse(text: &str) -> Result<(&str, Option<&str>), String> {
+pub(crate) fn parse(text: &str) -> Result<(&str, Option<&str>), String> {
     let mut plain = Vec::new();
     let (mut username, mut password) = (None, None);
     for (number, line) in (1..).zip(text.lines()) {

@@ -5,6 +5,8 @@ mod cli;
 mod collector;
 mod core;
 mod credentials;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod identity;
 mod logger;
 mod outbox;

@@ -11,6 +11,8 @@ mod config;
 mod decider;
 mod demo;
 mod explain;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod history;
 mod home_assistant;
 mod hub;

@@ -8,6 +8,8 @@
 
 mod access;
 mod codec;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod message;
 mod options;
 mod outbox;

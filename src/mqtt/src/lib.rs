@@ -6,6 +6,8 @@
 //! TLS with the feature `tls`.
 
 mod backoff;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod in_flight;
 mod link;
 #[cfg(not(feature = "tls"))]

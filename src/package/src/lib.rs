@@ -14,6 +14,8 @@ mod compress;
 pub mod control;
 pub mod elf;
 pub mod feed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 pub mod inspect;
 pub mod ipk;
 pub mod layout;

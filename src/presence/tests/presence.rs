@@ -11,6 +11,7 @@ use whichroom_wire::{Change, State};
 #[test]
 fn restart_all_home() {
     let mut house = House::lived_in();
+    let since: Vec<Moment> = house.view().people.iter().map(|person| person.home_since).collect();
     for pause in [1, 20, 200] {
         house.restart(pause);
         assert_eq!(house.people_said().len(), 2, "everything is published anew");
@@ -23,6 +24,25 @@ fn restart_all_home() {
         assert_eq!((house.room(0), house.room(1)), (Some("kitchen".into()), Some("bedroom".into())));
         house.forget();
     }
+    // Since when is kept, too: what waits for "home for an hour" does not begin anew. Only the pauses are not known.
+    for (person, since) in house.view().people.iter().zip(since) {
+        assert!(person.home_since.since(since) <= 221_000, "{person:?}");
+    }
+}
+
+#[test]
+fn gone_during_a_restart() {
+    // She left while nobody listened: the tables no longer list her, so she is on her way, and away in time.
+    let mut house = House::lived_in();
+    house.roam("kitchen", "garden", 1, ANN, -80);
+    house.pass(MINUTE);
+    house.unlist("garden", ANN);
+    house.restart(120);
+    house.pass(MINUTE);
+    assert_eq!(house.view().devices[0].state, DeviceState::Fading);
+    house.assert_never_away();
+    house.pass(13 * HOUR);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
 }
 
 #[test]
@@ -125,20 +145,24 @@ fn exit_ap_dies_and_returns() {
 
 #[test]
 fn total_outage_with_departing() {
-    let mut house = House::lived_in();
-    house.walk_off(ANN, Change::InactiveDeauth);
-    house.pass(60);
-    for ap in 0..3 {
-        house.aps[ap].on = false;
+    // Whatever moment of its timer the access points return at, what was left of it is left.
+    for outage in (HOUR..HOUR + 60).step_by(5) {
+        let mut house = House::lived_in();
+        house.walk_off(ANN, Change::InactiveDeauth);
+        house.pass(60);
+        for ap in 0..3 {
+            house.aps[ap].on = false;
+        }
+        house.pass(outage);
+        for ap in 0..3 {
+            house.aps[ap].on = true;
+        }
+        // At most 60 of 110 s were watched before, and nothing is before the first table.
+        house.pass(50);
+        assert_eq!(house.homes(), [At::Home, At::Home], "blind time is no absence ({outage} s)");
+        house.pass(3 * MINUTE);
+        assert_eq!(house.homes(), [At::Away, At::Home]);
     }
-    house.pass(HOUR);
-    for ap in 0..3 {
-        house.aps[ap].on = true;
-    }
-    house.pass(40);
-    assert_eq!(house.homes(), [At::Home, At::Home], "blind time is no absence");
-    house.pass(3 * MINUTE);
-    assert_eq!(house.homes(), [At::Away, At::Home]);
 }
 
 #[test]
@@ -423,6 +447,9 @@ fn band_hop() {
     }
     assert!(house.people_said().is_empty(), "{:?}", house.people_said());
     assert!(!house.said.iter().any(|(_, effect)| matches!(effect, Effect::Room(_) | Effect::House(_))));
+    for (_, device) in house.devices_said() {
+        assert_eq!((device.state, device.ap), (DeviceState::Present, Some(id("kitchen"))), "never gone");
+    }
     assert_eq!(house.roams(), 10);
 }
 

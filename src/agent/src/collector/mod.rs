@@ -13,7 +13,7 @@
 mod bss;
 mod discovery;
 mod hosts;
-mod parse;
+pub(crate) mod parse;
 mod polls;
 mod usteer;
 

@@ -57,7 +57,7 @@ pub fn adopt_in(file: &Path, adoption: &Adoption) -> Result<Loaded, String> {
 }
 
 /// The text with the address in it.
-fn adopted(text: &str, directory: &Path, adoption: &Adoption) -> Result<String, String> {
+pub(crate) fn adopted(text: &str, directory: &Path, adoption: &Adoption) -> Result<String, String> {
     let setup = usable(text, directory)?;
     if let Some(owner) = devices(&setup).find(|device| device.macs.contains(&adoption.mac)) {
         return Err(format!("{} is {}'s already", adoption.mac, owner.name));

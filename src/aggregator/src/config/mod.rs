@@ -1,7 +1,7 @@
 //! `whichroom.toml`: what it may hold, where it is looked for, and what is wrong with it. `run` and `check` read it
 //! through [`load`]; every mistake is reported, not the first, each with line, column and a suggestion.
 
-mod adopt;
+pub(crate) mod adopt;
 mod read;
 mod tls;
 mod walk;

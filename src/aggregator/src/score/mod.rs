@@ -2,7 +2,7 @@
 //! traces of a phone that was carried from room to room, or a simulated house.
 
 pub(crate) mod house;
-mod traces;
+pub(crate) mod traces;
 
 use crate::Failure;
 

@@ -12,7 +12,7 @@ mod commands;
 pub mod feed;
 mod gate;
 mod history;
-mod hosts;
+pub(crate) mod hosts;
 pub mod metrics;
 mod outdated;
 pub mod packages;

@@ -6,7 +6,7 @@ mod measure;
 mod ours;
 mod plot;
 mod rule;
-mod trace;
+pub(crate) mod trace;
 mod view;
 
 use std::collections::BTreeSet;
