@@ -7,11 +7,15 @@ use crate::process::HANG;
 
 /// Head and body of the answer to a request such as `GET /feed/`, at an address with its port.
 pub fn ask(address: &str, request: &str) -> (String, Vec<u8>) {
+    send(address, &format!("{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Head and body of the answer to a request as it is sent; the connection is read until it is closed.
+pub fn send(address: &str, request: &str) -> (String, Vec<u8>) {
     let failed = |error: std::io::Error| -> ! { panic!("{request} from {address}: {error}") };
     let mut stream = TcpStream::connect(address).unwrap_or_else(|error| failed(error));
     stream.set_read_timeout(Some(HANG)).unwrap_or_else(|error| failed(error));
-    let text = format!("{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(text.as_bytes()).unwrap_or_else(|error| failed(error));
+    stream.write_all(request.as_bytes()).unwrap_or_else(|error| failed(error));
     let mut answer = Vec::new();
     // A refusal may close before everything is read; what came until then counts.
     let _ = stream.read_to_end(&mut answer);

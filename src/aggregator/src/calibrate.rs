@@ -138,6 +138,7 @@ fn read(mut args: lexopt::Parser) -> Result<Option<(Asked, Wish)>, Failure> {
         match argument {
             Long("config") => asked.config = Some(args.value()?.into()),
             Long("page") => asked.page = Some(args.value()?.string()?),
+            Long("token-file") => asked.token_file = Some(args.value()?.into()),
             Long("list") => list = true,
             Long("json") => json = true,
             Long("export") => export = true,

@@ -29,6 +29,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         match argument {
             Long("config") => asked.config = Some(args.value()?.into()),
             Long("page") => asked.page = Some(args.value()?.string()?),
+            Long("token-file") => asked.token_file = Some(args.value()?.into()),
             Long("recording") => recording = Some(PathBuf::from(args.value()?)),
             Long("at") => at = Some(args.value()?.string()?),
             Long("json") => json = true,

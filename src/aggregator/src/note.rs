@@ -30,6 +30,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         match argument {
             Long("config") => asked.config = Some(args.value()?.into()),
             Long("page") => asked.page = Some(args.value()?.string()?),
+            Long("token-file") => asked.token_file = Some(args.value()?.into()),
             Value(word) => words.push(word.string()?),
             Long("help") | Short('h') => return crate::print(&format!("{HELP}{}", client::HELP)),
             Short(_) | Long(_) => return Err(argument.unexpected().into()),

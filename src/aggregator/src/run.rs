@@ -21,8 +21,9 @@ use crate::history;
 use crate::init::agent_lines;
 use crate::install::{self, AgentBroker, Install, lan_address};
 use crate::record::writer::{MAX_MB, Target};
-use crate::server::{Options, Server};
+use crate::server::{Options, PAGE_PORT, Server};
 use crate::state::{self, StateFile};
+use crate::web::doors::doors;
 use crate::web::{self, Adopt, PageContext, WebServer};
 
 const RUN_HELP: &str = "\
@@ -83,7 +84,12 @@ pub fn check(mut args: lexopt::Parser) -> Result<(), Failure> {
         setup.access_points.len(),
         setup.rooms.len(),
         setup.people.len(),
-    ))
+    ))?;
+    let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PAGE_PORT));
+    for door in doors(config.web.listen.unwrap_or(usual), &config.web, lan_address()) {
+        crate::print(&format!("  {door}\n"))?;
+    }
+    Ok(())
 }
 
 /// Runs `whichroom run`.
@@ -128,7 +134,9 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let (adopted, adoptions) = mpsc::channel();
     let adopt = loaded.file.clone().map(|file| adopter(file, adopted));
     let server = start_server(&loaded, broker, state, context.of(&loaded.config), record, adopt)?;
-    log::info!("page http://{}/", server.page());
+    for door in doors(server.page(), &loaded.config.web, lan_address()) {
+        log::info!("{door}");
+    }
     say_next_step(&loaded, &url);
     let result = watch(signals, server, named.as_deref(), &context, &adoptions);
     drop(feed);

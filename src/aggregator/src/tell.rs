@@ -44,6 +44,7 @@ fn one_name(mut args: lexopt::Parser, help: &str, missing: &str) -> Result<Optio
         match argument {
             Long("config") => asked.config = Some(args.value()?.into()),
             Long("page") => asked.page = Some(args.value()?.string()?),
+            Long("token-file") => asked.token_file = Some(args.value()?.into()),
             Value(value) if name.is_none() => name = Some(value.string()?),
             Long("help") | Short('h') => {
                 crate::print(&format!("{help}{}", client::HELP))?;

@@ -185,8 +185,11 @@ impl Access {
         if self.password == password {
             return false;
         }
-        // Whoever took it away waits for the code that sets the next.
-        self.code_wanted |= password == Password::Unset;
+        if password == Password::Unset {
+            // Whoever took it away, on this machine, waits for the code that sets the next.
+            self.code_wanted = true;
+            self.next_code_ms = 0;
+        }
         self.password = password;
         self.code = None;
         self.sessions.clear();

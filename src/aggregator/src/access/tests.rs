@@ -102,7 +102,10 @@ fn guessing_is_slow_for_who_guesses_and_for_nobody_else() {
 
 #[test]
 fn another_password_signs_everybody_out() {
-    let mut access = Access::new([1; RANDOM], Password::Set(hash("password1")), Vec::new(), Vec::new());
+    let mut access = fresh();
+    let code = offered(&mut access, at(0), 1).unwrap();
+    access.take_code(HERE, &code, at(0)).unwrap();
+    access.set_password(hash("password1"), &[3; RANDOM], at(0));
     let known = access.begin_sign_in(HERE, at(0)).unwrap();
     let cookie = access.sign_in(HERE, &known, &[4; RANDOM], at(0)).unwrap();
     let (digest, _) = access.visit(&cookie, at(0)).unwrap();

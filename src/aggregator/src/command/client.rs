@@ -1,21 +1,28 @@
 //! The command line's side: asks the aggregator that runs, over the page's address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use ureq::http::StatusCode;
+use whichroom_mqtt::Secret;
 
 use super::Command;
 use crate::Failure;
 use crate::config;
 use crate::server::PAGE_PORT;
+use crate::web::doors::at_loopback;
 
 /// What every command that asks says in its help.
 pub const HELP: &str = "\
   --config FILE   configuration whose [web] listen says where the aggregator answers (default: as whichroom run)
   --page URL      where it answers, instead
+  --token-file FILE  holds the token for an aggregator on another machine; or it is in $WHICHROOM_TOKEN
 ";
+
+/// Environment variable with the token for a page that wants one.
+const TOKEN_VARIABLE: &str = "WHICHROOM_TOKEN";
 
 /// An answer that takes longer does not come.
 const WAIT: Duration = Duration::from_secs(10);
@@ -29,6 +36,8 @@ pub struct Asked {
     pub config: Option<PathBuf>,
     /// `--page URL`.
     pub page: Option<String>,
+    /// `--token-file FILE`.
+    pub token_file: Option<PathBuf>,
 }
 
 impl Asked {
@@ -38,7 +47,30 @@ impl Asked {
             Some(url) => page_url(url).map_err(Failure::usage)?,
             None => configured(self.config.as_deref())?,
         };
-        ask(&page, command)
+        ask(&page, command, self.token()?.as_ref())
+    }
+
+    /// The token to show, if one is given.
+    fn token(&self) -> Result<Option<Secret>, Failure> {
+        let text = match &self.token_file {
+            Some(file) => std::fs::read_to_string(file)
+                .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?,
+            None => match std::env::var(TOKEN_VARIABLE) {
+                Ok(text) => text,
+                Err(_) => return Ok(None),
+            },
+        };
+        let text = text.trim();
+        let from = || match &self.token_file {
+            Some(file) => file.display().to_string(),
+            None => format!("${TOKEN_VARIABLE}"),
+        };
+        let is_one = text.contains('.') && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if is_one {
+            Ok(Some(Secret::new(text)))
+        } else {
+            Err(Failure::usage(format!("{} holds no token; whichroom token NAME makes one", from())))
+        }
     }
 
     /// Asks, and reads the answer.
@@ -70,17 +102,11 @@ fn page_url(text: &str) -> Result<String, String> {
 fn configured(file: Option<&Path>) -> Result<String, Failure> {
     let loaded = config::load(file).map_err(|error| Failure::usage(error.to_string()))?;
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, PAGE_PORT));
-    let mut address = loaded.config.web.listen.unwrap_or(usual);
-    if address.ip().is_unspecified() {
-        address.set_ip(match address.ip() {
-            IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
-            IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        });
-    }
+    let address = at_loopback(loaded.config.web.listen.unwrap_or(usual));
     Ok(format!("http://{address}"))
 }
 
-fn ask(page: &str, command: &Command) -> Result<String, Failure> {
+fn ask(page: &str, command: &Command, token: Option<&Secret>) -> Result<String, Failure> {
     let agent = ureq::Agent::config_builder()
         .timeout_global(Some(WAIT))
         .http_status_as_error(false)
@@ -89,7 +115,10 @@ fn ask(page: &str, command: &Command) -> Result<String, Failure> {
         .build()
         .new_agent();
     let (name, body) = command.write();
-    let request = agent.post(format!("{page}/api/{name}")).header("Content-Type", "application/json");
+    let mut request = agent.post(format!("{page}/api/{name}")).header("Content-Type", "application/json");
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("Bearer {}", token.reveal()));
+    }
     let mut response = request.send(&body).map_err(|error| {
         Failure::run(format!(
             "no aggregator answers at {page} ({error}): is `whichroom run` running? See [web] listen, or say where \
@@ -98,7 +127,16 @@ fn ask(page: &str, command: &Command) -> Result<String, Failure> {
     })?;
     let text = response.body_mut().with_config().limit(ANSWER_MAX).read_to_string();
     let text = text.map_err(|error| Failure::run(format!("{page} broke off its answer: {error}")))?;
-    if response.status().is_success() { Ok(text) } else { Err(Failure::run(refusal(page, &text))) }
+    if response.status().is_success() {
+        return Ok(text);
+    }
+    if response.status() == StatusCode::UNAUTHORIZED && token.is_none() {
+        return Err(Failure::run(format!(
+            "{page} wants a token: whichroom token NAME makes one; put it into a file for --token-file, or into \
+             ${TOKEN_VARIABLE}"
+        )));
+    }
+    Err(Failure::run(refusal(page, &text)))
 }
 
 /// What a refusal says: `{"error": "..."}`, or plain text of something that is no aggregator.
@@ -142,7 +180,7 @@ mod tests {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let page = format!("http://{}", listener.local_addr().unwrap());
         drop(listener);
-        let asked = Asked { config: None, page: Some(page.clone()) };
+        let asked = Asked { page: Some(page.clone()), ..Asked::default() };
         let command = Command::Explain { id: "anna".parse().unwrap() };
         let why = asked.ask_text(&command).unwrap_err().text;
         assert!(

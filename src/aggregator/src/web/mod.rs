@@ -9,6 +9,7 @@
 mod adopt;
 mod calibration;
 mod commands;
+pub mod doors;
 pub mod feed;
 mod gate;
 mod history;
@@ -157,8 +158,7 @@ pub fn start(
     desk: Desk,
     gate: Arc<Gate>,
 ) -> Result<WebServer, StartError> {
-    let is_open = is_open(listen, &allowed_hosts);
-    let watch = Arc::clone(&gate).watch(is_open);
+    let watch = Arc::clone(&gate).watch(doors::is_open(listen, &allowed_hosts));
     open(PAGE_SERVICE, listen, watch, |address| {
         let hosts = Hosts::new(address, &allowed_hosts);
         router(Arc::new(Shared {
@@ -170,11 +170,6 @@ pub fn start(
             adoptions: Semaphore::new(1),
         }))
     })
-}
-
-/// Whether others than this machine come to a page that listens there: by themselves, or through a proxy by a name.
-pub fn is_open(listen: SocketAddr, hosts: &[String]) -> bool {
-    !listen.ip().to_canonical().is_loopback() || !hosts.is_empty()
 }
 
 /// Opens a service whose routes follow from the address it got. `beside` runs for as long as it is open.
