@@ -20,7 +20,7 @@ const PAGES: [(&str, &str, &str); 4] = [
 #[test]
 fn nothing_sticks_out_is_hard_to_read_or_has_no_name() {
     let directory = Directory::new();
-    let arguments = ["demo", "--speed", "200", "--port", "0", "--bouncing-phone"];
+    let arguments = ["demo", "--speed", "200", "--port", "0"];
     let mut demo = Process::start(&product("whichroom"), &arguments, &directory.join("demo.log"));
     let address = address_in(&demo.wait_log("http://"));
     let mut browser = Browser::start();

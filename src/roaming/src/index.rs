@@ -157,6 +157,15 @@ impl<'a> Index<'a> {
         states.get(next.saturating_sub(1)).copied()
     }
 
+    /// Since when a BSS has the transmit power it has at the end of the range; nothing if it always had it, as far as is
+    /// known.
+    pub fn power_since(&self, bssid: Mac) -> Option<Time> {
+        let states = self.radios.get(&bssid)?;
+        let now_dbm = states.last()?.txpower_dbm;
+        let before = states.iter().rposition(|state| state.enabled && state.txpower_dbm != now_dbm)?;
+        states.get(before + 1).map(|state| state.at)
+    }
+
     /// Noise at a BSS. A state without noise keeps what was known before it.
     pub fn noise_at(&self, bssid: Mac, at: Time) -> Option<i8> {
         let states = self.radios.get(&bssid)?;

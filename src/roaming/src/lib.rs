@@ -25,7 +25,7 @@ mod time;
 mod timeline;
 mod tracker;
 
-pub use advice::{Advice, AdviceKind, Step};
+pub use advice::{Advice, AdviceKind, Setting, Step};
 pub use channels::{Clash, ClashKind, ClashRadio};
 pub use compare::{Comparison, Counted, Measure, Rate, Verdict};
 pub use episodes::{Episode, EpisodeKind, FastShare, Pair, Signal};

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use whichroom_roaming::{AdviceKind, Ended, EpisodeKind, Hearing, Note, Verdict};
+use whichroom_roaming::{AdviceKind, Ended, EpisodeKind, Hearing, Note, RadioState, Setting, Verdict};
 
 fn kinds(history: &History, to: i64) -> Vec<(EpisodeKind, u32)> {
     history.report(0, to).episodes.iter().map(|episode| (episode.kind, episode.changes)).collect()
@@ -153,33 +153,38 @@ fn big_step_advice() {
         let of_power = |kind| matches!(kind, AdviceKind::LowerPower | AdviceKind::RaisePower);
         report.advice.into_iter().find(|advice| of_power(advice.kind))
     };
-    // The louder one, two decibels, and the undo beside it.
+    // The one that is heard worse, two decibels, and the undo beside it.
     let lower = advice(&contested(-60)).unwrap();
     assert_eq!(lower.kind, AdviceKind::LowerPower);
-    assert_eq!((lower.steps.len(), &lower.steps[0].ap), (1, &ap(2)));
+    assert_eq!((lower.steps.len(), &lower.steps[0].ap), (1, &ap(1)));
     let step = &lower.steps[0];
-    assert!(step.what.contains("from 20 to 18 dBm"), "{}", step.what);
-    for needed in ["txpower=18", "uci commit wireless", "wifi reload"] {
+    assert_eq!(step.setting, Setting::TransmitPower { from_dbm: 18, to_dbm: 16 });
+    assert_eq!(step.bssids, [bss(1)]);
+    assert!(step.what.contains("from 18 to 16 dBm"), "{}", step.what);
+    for needed in ["txpower=16", "uci commit wireless", "wifi reload"] {
         assert!(step.apply.contains(needed), "{needed}");
     }
     assert!(step.undo.contains("uci commit wireless") && step.undo.contains("wifi reload"));
-    // Somebody needs the louder one's edge: the other one is lowered. Both edges needed: nothing is.
+    // Somebody needs its edge: the other one is raised, and where that is not allowed, nothing is done.
     let mut edge = contested(-60);
-    let needs =
-        |number: u8| move |minute| signal(phone(1 + number), number, minute, Hearing::Associated, -74);
-    edge.signals.extend((0..30).map(needs(2)));
-    assert_eq!(advice(&edge).unwrap().steps[0].ap, ap(1));
-    edge.signals.extend((0..30).map(needs(1)));
-    assert_eq!(advice(&edge), None);
-    // Equally bad: lowering kills coverage. The quieter one up, as far as it is allowed.
-    let raise = advice(&contested(-78)).unwrap();
-    assert_eq!((raise.kind, &raise.steps[0].ap), (AdviceKind::RaisePower, &ap(1)));
-    assert!(raise.steps[0].what.contains("from 18 to 20 dBm"));
+    edge.signals.extend((0..30).map(|minute| signal(phone(2), 1, minute, Hearing::Associated, -74)));
+    assert_eq!(advice(&edge), None, "20 dBm are what this band allows");
+    edge.site.power_limits_dbm = [(bss(2), 22)].into();
+    assert_eq!(advice(&edge).unwrap().steps[0].setting, Setting::TransmitPower { from_dbm: 20, to_dbm: 22 });
+    // Equally bad: lowering kills coverage. The one that is heard better up, as far as it is allowed.
+    let mut bad = contested(-78);
+    bad.site.power_limits_dbm = [(bss(2), 22)].into();
+    let raise = advice(&bad).unwrap();
+    assert_eq!((raise.kind, &raise.steps[0].ap), (AdviceKind::RaisePower, &ap(2)));
+    assert!(raise.steps[0].what.contains("from 20 to 22 dBm"));
     assert!(raise.steps[0].apply.contains("txpowerlist"), "asks what is allowed");
-    let mut limited = contested(-78);
-    limited.site.power_limits_dbm = [(bss(1), 19), (bss(2), 20)].into();
-    assert_eq!(advice(&limited), None, "no room below the limit");
-    assert!(limited.report(0, DAY).advice.iter().any(|advice| advice.kind == AdviceKind::MoveAccessPoint));
+    bad.site.power_limits_dbm = [(bss(2), 21)].into();
+    assert_eq!(advice(&bad), None, "no room below the limit");
+    assert!(bad.report(0, DAY).advice.iter().any(|advice| advice.kind == AdviceKind::MoveAccessPoint));
+    // Where one is clearly better, power is not what is wrong.
+    let mut clear = contested(-60);
+    clear.radios[0].txpower_dbm = Some(14);
+    assert_eq!(advice(&clear), None);
     // Nothing is ever kicked.
     let mut sticky = contested(-70);
     for minute in 300..330 {
@@ -198,6 +203,26 @@ fn big_step_advice() {
     assert!(
         !report.advice.iter().flat_map(|advice| &advice.steps).any(|step| step.apply.contains("del_client"))
     );
+}
+
+/// One step, then a look at what it did: what was before it asks for no second one.
+#[test]
+fn a_step_is_judged_by_what_came_after_it() {
+    let after = |more: i64| {
+        let mut history = contested(-60);
+        let changed = RadioState { at: at(4 * HOUR), txpower_dbm: Some(16), ..history.radios[0].clone() };
+        history.radios.push(changed);
+        history.spans.extend(bounce(phone(1), 5 * HOUR, MINUTE, more, &[1, 2]));
+        for minute in 300..300 + more {
+            let number = 1 + u8::from(minute % 2 == 1);
+            history.signals.push(signal(phone(1), number, minute, Hearing::Associated, -60));
+        }
+        let report = history.report(0, DAY);
+        let power = report.advice.into_iter().find(|advice| advice.kind == AdviceKind::LowerPower);
+        power.map(|power| power.steps[0].setting)
+    };
+    assert_eq!(after(2), None);
+    assert_eq!(after(60), Some(Setting::TransmitPower { from_dbm: 16, to_dbm: 14 }));
 }
 
 /// No proof that a change helped: a bare mean is none.

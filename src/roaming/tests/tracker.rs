@@ -359,6 +359,25 @@ fn signals_are_kept_by_the_minute_and_by_where_they_come_from() {
 
 /// A table repeats the last signal of a phone that sleeps; that is no new reading.
 #[test]
+fn a_minute_is_given_away_once_however_late_the_rest_of_it_comes() {
+    let mut home = Home::new();
+    home.authorized(1, "sae", 0);
+    let probe = |dbm| Change::Probe { signal_dbm: Some(dbm) };
+    home.event(1, probe(-60), 10_000);
+    home.run_to(90_000);
+    home.event(1, probe(-80), 20_000);
+    home.event(1, probe(-61), 100_000);
+    home.run_to(2 * HOUR);
+    // Hours late nobody remembers which minutes there were.
+    home.event(1, probe(-80), 30_000);
+    home.run_to(3 * HOUR);
+    let minutes: Vec<_> =
+        home.signals.iter().map(|signal| (signal.minute.as_ms() / MINUTE, signal.mean_dbm)).collect();
+    assert_eq!(minutes, [(0, -60), (1, -61)]);
+    assert_eq!(home.tracker.dropped(), 2);
+}
+
+#[test]
 fn a_sleeping_phone_has_no_signal() {
     let mut home = Home::new();
     let asleep = |inactive_ms| Station { inactive_ms: Some(inactive_ms), ..station(1, 5) };

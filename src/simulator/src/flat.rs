@@ -95,6 +95,7 @@ fn people() -> Vec<Person> {
             outings: vec![work(around(7, 50, 20), 480, 600), errand(around(19, 0, 40), 30, 150)],
             trips: Vec::new(),
             likes: vec![1, 12, 6, 4, 3],
+            sits_between: None,
         },
         Person {
             id: id("Fred"),
@@ -105,6 +106,7 @@ fn people() -> Vec<Person> {
             outings: vec![work(around(12, 30, 30), 25, 60), errand(around(17, 0, 60), 20, 120)],
             trips: Vec::new(),
             likes: vec![1, 14, 5, 5, 3],
+            sits_between: None,
         },
     ]
 }

@@ -17,6 +17,9 @@ const LANDING: usize = 7;
 const OFFICE: usize = 8;
 const ATTIC: usize = 9;
 
+/// Index of a person.
+const DAVID: usize = 3;
+
 type RoomRow = (&'static str, u8, [f64; 4], (f64, f64));
 
 /// Name, floor, west, south, east, north in metres, shortest and longest stay in minutes.
@@ -81,6 +84,19 @@ impl Plan {
             ],
             incidents: Vec::new(),
         }
+    }
+
+    /// The same home with a phone that is not well: David sits in the attic all day, between two access points that his
+    /// phone hears equally badly, and it goes to and fro between them.
+    #[must_use]
+    pub fn with_restless_phone(mut self) -> Plan {
+        let david = &mut self.people[DAVID];
+        david.sits_between = Some(ATTIC);
+        david.likes[ATTIC] = 60;
+        for phone in self.phones.iter_mut().filter(|phone| phone.person == DAVID) {
+            phone.habits = makes::RESTLESS;
+        }
+        self
     }
 
     /// The same home with so many phones, at most 255: its people have more of what they have.
@@ -167,6 +183,7 @@ fn people() -> Vec<Person> {
         outings: outings.to_vec(),
         trips: Vec::new(),
         likes: likes.to_vec(),
+        sits_between: None,
     };
     // Likes in the order of the rooms: garden, kitchen, living room, hall, bedroom, kids' room, bathroom,
     // landing, office, attic.
@@ -221,6 +238,6 @@ fn phones() -> Vec<Phone> {
         phone(2, "Ben's phone", 1, 1.0, makes::DROWSY),
         phone(3, "Ben's work phone", 1, 0.4, makes::MANAGED),
         phone(4, "Clara's phone", 2, 1.0, makes::CHEAP),
-        phone(5, "David's phone", 3, 1.0, makes::OLD),
+        phone(5, "David's phone", DAVID, 1.0, makes::OLD),
     ]
 }

@@ -22,4 +22,4 @@ pub use fleet::{Fleet, FleetOptions};
 pub use plan::{AccessPoint, Incident, IncidentKind, Person, Phone, Plan, Point, Room};
 pub use variants::Variant;
 pub use walker::Truth;
-pub use world::World;
+pub use world::{Setting, World};

@@ -21,6 +21,7 @@ pub(crate) const ATTENTIVE: Habits = Habits {
     night: Night::Fetches,
     rrm: RRM_ALL,
     refuses: 0.02,
+    restless: false,
 };
 
 /// Sleeps deeply when it lies still, and all night.
@@ -34,6 +35,7 @@ pub(crate) const DROWSY: Habits = Habits {
     night: Night::Silent,
     rrm: RRM_ALL,
     refuses: 0.1,
+    restless: false,
 };
 
 /// Saves battery at any price, clings to its access point, knows no 802.11k.
@@ -47,6 +49,7 @@ pub(crate) const CHEAP: Habits = Habits {
     night: Night::Silent,
     rrm: 0,
     refuses: 1.0,
+    restless: false,
 };
 
 /// Answers every poll; some nights it is in flight mode.
@@ -60,6 +63,7 @@ pub(crate) const OLD: Habits = Habits {
     night: Night::Flight(0.25),
     rrm: 0,
     refuses: 1.0,
+    restless: false,
 };
 
 /// Looked after by an employer: never probes with its own address, reports beacons reluctantly.
@@ -73,7 +77,11 @@ pub(crate) const MANAGED: Habits = Habits {
     night: Night::Silent,
     rrm: RRM_NO_TABLE,
     refuses: 0.3,
+    restless: false,
 };
+
+/// Never content with its access point. The phone that a report is about.
+pub(crate) const RESTLESS: Habits = Habits { roam_below_dbm: -65.0, restless: true, ..OLD };
 
 /// A stranger's.
 pub(crate) const GUEST: Habits = Habits { sleeps_through_poll: 0.0, says_goodbye: 0.5, ..ATTENTIVE };

@@ -1,6 +1,8 @@
 //! A phone: when it is awake, when it looks around, and when it changes its access point. It decides from what it
 //! hears; the world carries out what it does.
 
+use std::borrow::Cow;
+
 use crate::plan::{Habits, Night};
 use crate::propagation::Band;
 use crate::random::Random;
@@ -32,6 +34,14 @@ const REST_MARGIN_DB: f64 = 7.0;
 const DEEP_MS: u64 = 20 * 60_000;
 /// A phone in use looks around first after this, then after twice and so on.
 const USE_SCAN_MS: (u64, u64) = (20_000, 160_000);
+/// What a restless phone does instead: it looks around so often, each signal is off by this deviation, it goes for so
+/// little, and prefers 5 GHz by so much.
+const RESTLESS_SCAN_S: (f64, f64) = (3.0, 10.0);
+const RESTLESS_ERROR_DB: f64 = 1.5;
+const RESTLESS_MARGIN_DB: f64 = 2.0;
+const RESTLESS_BONUS_DB: f64 = 15.0;
+/// For how long at a time it is in use.
+const RESTLESS_USE_MS: u64 = 60_000;
 /// What it knows from a look around is reported for so long.
 const SCAN_MS: u64 = 120_000;
 
@@ -216,6 +226,10 @@ impl Phone {
             return false;
         }
         let was_awake = self.awake;
+        if self.habits.restless && !around.resting {
+            (self.awake, self.changes_ms) = (true, now_ms + RESTLESS_USE_MS);
+            return !was_awake;
+        }
         self.awake = !was_awake;
         let lasts_ms = match (self.awake, around.resting) {
             // Fetches messages, or is in use.
@@ -263,7 +277,7 @@ impl Phone {
                 (false, false) => random.spread_ms(20.0, 160.0),
             };
         self.look(around, now_ms);
-        match best(around.heard_dbm, None) {
+        match self.best(around.heard_dbm, None) {
             Some((bss, dbm)) if dbm >= JOIN_DBM => vec![Act::Probe, Act::Join(bss)],
             _ => vec![Act::Probe],
         }
@@ -277,7 +291,7 @@ impl Phone {
         }
         self.weak_since_ms = None;
         self.look(around, now_ms);
-        match best(around.heard_dbm, Some(link.bss)) {
+        match self.best(around.heard_dbm, Some(link.bss)) {
             Some((bss, dbm)) if dbm >= JOIN_DBM => vec![Act::Probe, Act::Join(bss)],
             _ => vec![Act::Leave { goodbye: random.chance(self.habits.says_goodbye) }],
         }
@@ -298,11 +312,17 @@ impl Phone {
         if now_ms < self.next_scan_ms || !(needy || curious) {
             return None;
         }
-        self.next_scan_ms = now_ms + random.spread_ms(3.0, 25.0);
+        let (shortest_s, longest_s) = if self.habits.restless { RESTLESS_SCAN_S } else { (3.0, 25.0) };
+        self.next_scan_ms = now_ms + random.spread_ms(shortest_s, longest_s);
         self.look(around, now_ms);
-        let margin_db = if needy { ROAM_MARGIN_DB } else { IDLE_MARGIN_DB };
-        let better = best(around.heard_dbm, Some(link.bss)).filter(|&(bss, _)| {
-            liking(around.heard_dbm, bss) >= liking(around.heard_dbm, link.bss) + margin_db
+        let margin_db = match (self.habits.restless, needy) {
+            (true, _) => RESTLESS_MARGIN_DB,
+            (false, true) => ROAM_MARGIN_DB,
+            (false, false) => IDLE_MARGIN_DB,
+        };
+        let measured_dbm = self.measured(around.heard_dbm, random);
+        let better = self.best(&measured_dbm, Some(link.bss)).filter(|&(bss, _)| {
+            self.liking(&measured_dbm, bss) >= self.liking(&measured_dbm, link.bss) + margin_db
         });
         // Before it leaves the channel to look around it tells its access point to wait, in a null frame.
         let mut acts = vec![Act::Send { packets: 1 }, Act::Probe];
@@ -320,21 +340,35 @@ impl Phone {
             Some(_) | None => vec![Act::Join(bounce.a)],
         }
     }
-}
 
-/// How much it would like a BSS, in dB.
-fn liking(heard_dbm: &[f64], bss: usize) -> f64 {
-    match Band::of(bss) {
-        Band::Low => heard_dbm[bss],
-        Band::High => heard_dbm[bss] + HIGH_BAND_BONUS_DB,
+    /// What it takes the signals for.
+    fn measured<'a>(&self, heard_dbm: &'a [f64], random: &mut Random) -> Cow<'a, [f64]> {
+        if !self.habits.restless {
+            return Cow::Borrowed(heard_dbm);
+        }
+        heard_dbm.iter().map(|dbm| dbm + random.bell() * RESTLESS_ERROR_DB).collect()
+    }
+
+    /// How much it would like a BSS, in dB.
+    fn liking(&self, heard_dbm: &[f64], bss: usize) -> f64 {
+        liking(&self.habits, heard_dbm[bss], Band::of(bss))
+    }
+
+    /// The BSS that it would choose.
+    fn best(&self, heard_dbm: &[f64], but: Option<usize>) -> Option<(usize, f64)> {
+        let candidates = (0..heard_dbm.len()).filter(|&bss| Some(bss) != but);
+        let likes = |bss| self.liking(heard_dbm, bss);
+        let bss = candidates.max_by(|&a, &b| likes(a).total_cmp(&likes(b)))?;
+        Some((bss, heard_dbm[bss]))
     }
 }
 
-/// The BSS it would choose.
-fn best(heard_dbm: &[f64], but: Option<usize>) -> Option<(usize, f64)> {
-    let candidates = (0..heard_dbm.len()).filter(|&bss| Some(bss) != but);
-    let bss = candidates.max_by(|&a, &b| liking(heard_dbm, a).total_cmp(&liking(heard_dbm, b)))?;
-    Some((bss, heard_dbm[bss]))
+/// How much a make of phone likes a BSS that it hears like this, in dB.
+pub(crate) fn liking(habits: &Habits, heard_dbm: f64, band: Band) -> f64 {
+    match band {
+        Band::Low => heard_dbm,
+        Band::High => heard_dbm + if habits.restless { RESTLESS_BONUS_DB } else { HIGH_BAND_BONUS_DB },
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ pub struct Point {
     pub floor: u8,
 }
 
+/// So near to a wall nobody sits.
+pub(crate) const WALL_M: f64 = 0.6;
+
 /// A room: a rectangle on one floor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Room {
@@ -97,6 +100,8 @@ pub struct Person {
     pub(crate) trips: Vec<Trip>,
     /// How much they like each room, by index, while at home and awake.
     pub(crate) likes: Vec<u32>,
+    /// A room in which they always sit in the same place: where two access points are heard almost alike, and badly.
+    pub(crate) sits_between: Option<usize>,
 }
 
 /// A time of day, more or less.
@@ -169,6 +174,9 @@ pub(crate) struct Habits {
     pub(crate) rrm: u8,
     /// How likely it refuses to report beacons, of 1.
     pub(crate) refuses: f64,
+    /// In use whenever its owner sits, it looks around every few seconds, badly, and goes to whatever seems a little
+    /// better; 5 GHz at any price.
+    pub(crate) restless: bool,
 }
 
 /// What a phone does while its owner is asleep.
@@ -277,6 +285,19 @@ impl Plan {
 
     pub(crate) fn room_index(&self, id: &Id) -> Option<usize> {
         self.rooms.iter().position(|room| room.id == *id)
+    }
+
+    /// Places in a room where somebody may be, in a grid, not right at a wall.
+    pub(crate) fn places_in(&self, room: usize, step_m: f64) -> impl Iterator<Item = Point> + '_ {
+        let room = &self.rooms[room];
+        let steps = move |from: f64, to: f64| ((to - from - 2.0 * WALL_M) / step_m) as u32;
+        (0..=steps(room.west, room.east)).flat_map(move |east| {
+            (0..=steps(room.south, room.north)).map(move |north| Point {
+                x: room.west + WALL_M + f64::from(east) * step_m,
+                y: room.south + WALL_M + f64::from(north) * step_m,
+                floor: room.floor,
+            })
+        })
     }
 
     pub(crate) fn room_at(&self, x: f64, y: f64, floor: u8) -> Option<usize> {

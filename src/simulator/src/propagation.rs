@@ -16,6 +16,14 @@ impl Band {
     pub(crate) fn of(bss: usize) -> Band {
         if bss % 2 == 1 { Band::High } else { Band::Low }
     }
+
+    /// Centre of a channel of 20 MHz.
+    pub(crate) fn freq_mhz(self, channel: u32) -> u32 {
+        match self {
+            Band::Low => 2407 + 5 * channel,
+            Band::High => 5000 + 5 * channel,
+        }
+    }
 }
 
 /// What a band loses to distance and to matter, in dB.
@@ -32,13 +40,13 @@ const LOSSES_HIGH: Losses = Losses { first_metre: 47.0, per_decade: 24.0, outer_
 /// A phone's transmit power with its antenna and the hand around it.
 const PHONE_DBM: f64 = 9.0;
 
-/// By how much an access point is louder at the phone than the phone at the access point. On 2.4 GHz it is quieter:
-/// its power is turned down, so that phones prefer 5 GHz.
-pub(crate) fn downlink_db(band: Band) -> f64 {
-    match band {
-        Band::Low => -2.0,
-        Band::High => 4.0,
-    }
+/// The power at which an access point is as loud at a phone as the phone at the access point: its antennas and receiver
+/// are the better ones.
+const BALANCED_DBM: f64 = 16.0;
+
+/// By how much an access point of this power is louder at a phone than the phone at it.
+pub(crate) fn downlink_db(txpower_dbm: i8) -> f64 {
+    f64::from(txpower_dbm) - BALANCED_DBM
 }
 
 /// Hedges, cars and the neighbours' houses beyond the gate.

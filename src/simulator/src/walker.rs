@@ -1,7 +1,7 @@
 //! A person: what they do all day, and where exactly they are at any time. Movement is kept as straight legs, so
 //! the place at a time is found, not stepped.
 
-use crate::plan::{Around, Gate, Person, Plan, Point};
+use crate::plan::{Around, Gate, Person, Plan, Point, WALL_M};
 use crate::random::Random;
 
 const MINUTE_MS: u64 = 60_000;
@@ -56,6 +56,8 @@ pub(crate) struct Walker {
     planned_days: u64,
     asleep_until_ms: Option<u64>,
     night: Option<Night>,
+    /// Where exactly they always sit, in one of the rooms.
+    seat: Option<(usize, Point)>,
 }
 
 /// A night in bed: the phone lies beside it, whoever walks about.
@@ -67,9 +69,14 @@ struct Night {
 }
 
 impl Walker {
-    pub(crate) fn new(plan: &Plan, index: usize, random: &mut Random) -> Walker {
+    pub(crate) fn new(
+        plan: &Plan,
+        index: usize,
+        seat: Option<(usize, Point)>,
+        random: &mut Random,
+    ) -> Walker {
         let person = &plan.people[index];
-        let at = spot(plan, person.bed, random);
+        let at = spot(plan, person.bed, seat, random);
         let leg = Leg { start_ms: 0, end_ms: 0, from: at, to: at, truth: Truth::Room(person.bed) };
         Walker {
             index,
@@ -79,6 +86,7 @@ impl Walker {
             planned_days: 0,
             asleep_until_ms: None,
             night: None,
+            seat,
         }
     }
 
@@ -257,7 +265,7 @@ impl Walker {
                 (at, now_ms) = (up, end_ms);
             }
         }
-        let to = spot(plan, to, random);
+        let to = spot(plan, to, self.seat, random);
         let end_ms = now_ms + walk_ms(at, to);
         legs.push(Leg { start_ms: now_ms, end_ms, from: at, to, truth: Truth::Room(room) });
         legs
@@ -355,10 +363,13 @@ fn walk_ms(from: Point, to: Point) -> u64 {
     ((dx * dx + dy * dy).sqrt() / WALK_M_PER_S * 1000.0) as u64 + 1
 }
 
-/// Somewhere in a room, not right at a wall.
-fn spot(plan: &Plan, room: usize, random: &mut Random) -> Point {
+/// Somewhere in a room, not right at a wall; or in the seat that is there.
+fn spot(plan: &Plan, room: usize, seat: Option<(usize, Point)>, random: &mut Random) -> Point {
+    if let Some((_, seat)) = seat.filter(|(with_seat, _)| *with_seat == room) {
+        return seat;
+    }
     let room = &plan.rooms[room];
-    let within = |low: f64, high: f64, random: &mut Random| random.between(low + 0.6, high - 0.6);
+    let within = |low: f64, high: f64, random: &mut Random| random.between(low + WALL_M, high - WALL_M);
     Point {
         x: within(room.west, room.east, random),
         y: within(room.south, room.north, random),

@@ -3,18 +3,21 @@
 
 mod beacons;
 mod incidents;
+mod radios;
+mod seats;
 mod stations;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::beacons::{Budget, Mode};
+pub use self::radios::Setting;
 
 use whichroom_wire::{Change, Host, Mac, Radio, State};
 
 use crate::access_point::{AccessPoint, Bss, Output};
 use crate::phone::{Act, Around, Link, Phone};
 use crate::plan::{self, Night, Plan, Point};
-use crate::propagation::{Band, body_db, downlink_db, uplink_dbm};
+use crate::propagation::{Band, body_db, uplink_dbm};
 use crate::random::{Random, mix};
 use crate::walker::{Truth, Walker};
 
@@ -32,6 +35,9 @@ const DEAUTH_DELAY_MS: u64 = 1_000;
 const WILL_MS: u64 = 30_000;
 /// What is fainter is not received.
 const HEARD_DBM: f64 = -92.0;
+/// Transmit power at 2.4 GHz and at 5 GHz as the home was set up: the lower band is turned down, so that phones prefer
+/// the other.
+const TXPOWER_DBM: [i8; 2] = [14, 20];
 
 /// Something to come.
 #[derive(Debug, Clone)]
@@ -43,7 +49,7 @@ enum Action {
     Table(usize),
     Radios(usize),
     /// The key handshake is over.
-    Authorize(Claim, usize),
+    Authorize(Claim, usize, Handshake),
     /// A goodbye to an old access point arrives late.
     Farewell(Claim),
     /// hostapd looks whether a station is still there.
@@ -52,13 +58,22 @@ enum Action {
     Incident(usize),
     PowerUp(usize),
     Will(Box<Output>),
-    RadarOver(usize),
+    /// A BSS of an access point serves stations again.
+    BandReturns(usize, usize),
     GuestLeaves(usize),
     FlightMode(usize),
     /// A phone is laid beside the bed, and mostly looked at and put on its charger before.
     Bedside(usize),
     /// A station reports the beacons it hears.
     Report(Claim, Mode),
+}
+
+/// How an association becomes an authorised one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Handshake {
+    Full,
+    /// 802.11r.
+    Fast,
 }
 
 /// An association of a station with a BSS of an access point.
@@ -117,7 +132,9 @@ impl World {
     /// A home at its time 0.
     pub fn new(plan: Plan, seed: u64) -> World {
         let mut random = Random::new(seed);
-        let walkers = (0..plan.people.len()).map(|index| Walker::new(&plan, index, &mut random)).collect();
+        let walkers = (0..plan.people.len())
+            .map(|index| Walker::new(&plan, index, seats::seat(&plan, seed, index), &mut random))
+            .collect();
         let access_points =
             (0..plan.access_points.len()).map(|ap| access_point(&plan, ap, &mut random)).collect();
         let mut world = World {
@@ -293,7 +310,7 @@ impl World {
                 self.say_radios(ap);
                 self.after(RADIOS_MS, Action::Radios(ap));
             }
-            Action::Authorize(claim, phone) => self.authorize(claim, phone),
+            Action::Authorize(claim, phone, handshake) => self.authorize(claim, phone, handshake),
             Action::Farewell(claim) => self.end(claim, &[Change::Disassoc]),
             Action::Inactivity(claim) => self.check_inactivity(claim),
             Action::InactiveDeauth(claim) => {
@@ -309,10 +326,7 @@ impl World {
                 self.outputs.extend(self.access_points[ap].announce(self.now_ms));
             }
             Action::Will(output) => self.outputs.push(Output { at_ms: self.now_ms, ..*output }),
-            Action::RadarOver(ap) => {
-                self.access_points[ap].bsses[1].enabled = true;
-                self.say_radios(ap);
-            }
+            Action::BandReturns(ap, bss) => self.return_band(ap, bss),
             Action::GuestLeaves(phone) => {
                 self.leave(phone, true);
                 self.phones[phone].on = false;
@@ -409,7 +423,9 @@ impl World {
         let plan::Phone { person, carried, stays_home, .. } = self.plan.phones[phone];
         let along = if leaving { !stays_home } else { self.random.chance(carried) };
         self.places[phone] = if along { Place::Carried(person) } else { Place::Left(point, room) };
-        self.aspects[phone] = self.random.next();
+        let aspect = self.random.next();
+        let has_seat = self.plan.people[person].sits_between.is_some();
+        self.aspects[phone] = if has_seat { seats::ASPECT } else { aspect };
         self.reaches[phone] = None;
         // Who goes out or gets up looks at the phone first; who goes to the next room does so now and then, and
         // being carried ends a deep sleep.
@@ -444,7 +460,7 @@ impl World {
         }
         let now_ms = self.now_ms;
         let reach_dbm = self.reach(phone, point);
-        let heard_dbm = heard_dbm(&reach_dbm);
+        let heard_dbm = self.heard_dbm(&reach_dbm);
         let around = Around { heard_dbm: &heard_dbm, moving, resting, night };
         let acts = self.phones[phone].step(&around, self.now_ms, &mut self.random);
         for act in acts {
@@ -488,7 +504,8 @@ impl World {
     /// How loudly a phone hears every BSS now.
     fn heard_by(&mut self, phone: usize) -> Vec<f64> {
         let point = self.spot_of(phone).point;
-        heard_dbm(&self.reach(phone, point))
+        let reach_dbm = self.reach(phone, point);
+        self.heard_dbm(&reach_dbm)
     }
 
     /// What every BSS hears of a phone now; minus infinity where there is none.
@@ -564,14 +581,28 @@ impl World {
         self.claims[phone] = Some(claim);
         self.say(ap, changes);
         self.phones[phone].link = Some(Link { bss: global_bss, since_ms: self.now_ms });
-        let handshake_ms = self.random.between_ms(30, 180);
-        self.after(handshake_ms, Action::Authorize(claim, phone));
+        let handshake = self.handshake(phone, before, global_bss);
+        let handshake_ms = match handshake {
+            Handshake::Full => self.random.between_ms(30, 180),
+            Handshake::Fast => self.random.between_ms(5, 40),
+        };
+        self.after(handshake_ms, Action::Authorize(claim, phone, handshake));
         self.after(INACTIVE_MS, Action::Inactivity(claim));
         // Under another address it is another station, even for the same access point.
         let is_other = |link: &Link| link.bss / 2 != ap || self.macs[phone][link.bss % 2] != mac;
         if let Some(link) = before.filter(is_other) {
             self.trail(phone, link);
         }
+    }
+
+    /// Fast from one BSS with 802.11r to another of the same network. Makes that know 802.11k know that, too.
+    fn handshake(&self, phone: usize, before: Option<Link>, to: usize) -> Handshake {
+        let radio = |bss: usize| &self.access_points[bss / 2].bsses[bss % 2].radio;
+        let is_fast = before.is_some_and(|link| {
+            let (from, to) = (radio(link.bss), radio(to));
+            from.ft == Some(true) && to.ft == Some(true) && from.ssid == to.ssid
+        });
+        if is_fast && self.phones[phone].habits.rrm != 0 { Handshake::Fast } else { Handshake::Full }
     }
 
     /// The old access point learns of a roam soon, late, or only when it finds the station silent.
@@ -602,11 +633,6 @@ impl World {
     }
 }
 
-/// What a phone hears, from what is heard of it.
-fn heard_dbm(reach_dbm: &[f64]) -> Vec<f64> {
-    reach_dbm.iter().enumerate().map(|(bss, dbm)| dbm + downlink_db(Band::of(bss))).collect()
-}
-
 fn boot_id(random: &mut Random) -> String {
     format!("{:08x}", random.next() >> 32)
 }
@@ -615,15 +641,14 @@ fn access_point(plan: &Plan, index: usize, random: &mut Random) -> AccessPoint {
     let ap = &plan.access_points[index];
     let bss = |band: u8, channel: u32| {
         let bssid = Mac::new([0x0c, 0x5e, 0x11, 0x00, index as u8, band]);
-        let freq_mhz = if band == 0 { 2407 + 5 * channel } else { 5000 + 5 * channel };
         let radio = Radio {
             ifname: format!("phy{band}-ap0"),
             bssid: Some(bssid),
             ssid: Some(plan.ssids[usize::from(band)].clone()),
-            freq_mhz: Some(freq_mhz),
+            freq_mhz: Some(Band::of(usize::from(band)).freq_mhz(channel)),
             channel: Some(channel),
             width_mhz: Some(if band == 0 { 20 } else { 80 }),
-            txpower_dbm: Some(if band == 0 { 14 } else { 20 }),
+            txpower_dbm: Some(TXPOWER_DBM[usize::from(band)]),
             noise_dbm: Some(if band == 0 { -92 } else { -96 }),
             utilization_permille: Some((mix(index as u64, u64::from(band)) % 300) as u32),
             ft: Some(false),

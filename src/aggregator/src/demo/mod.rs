@@ -18,7 +18,7 @@ use signal_hook::iterator::Signals;
 use tempfile::TempDir;
 use whichroom_broker::{Broker, Limits};
 use whichroom_presence::output::Effect;
-use whichroom_simulator::{Fleet, FleetOptions, Incident, IncidentKind, Plan, World};
+use whichroom_simulator::{Fleet, FleetOptions, Plan, World};
 use whichroom_wire::Id;
 
 use self::lines::{header, line};
@@ -33,13 +33,14 @@ use crate::server::{Options as ServerOptions, Server};
 use crate::web::{PageContext, Simulation};
 
 const HELP: &str = "\
-whichroom demo: a simulated home with six access points, four people and five phones; the rest is the real thing.
+whichroom demo: a simulated home with six access points, four people and five phones, one of which goes to and fro
+between two access points; the rest is the real thing.
 
   --seed N          another home, another day (default: 1)
   --speed X         simulated seconds a second, 1 to 1000 (default: 30)
   --for SECONDS     ends by itself after so many real seconds (default: when interrupted)
   --port N          port of the page on loopback (default: 8737 if it is free, else any)
-  --bouncing-phone  one phone goes to and fro between two access points for ten minutes
+  --healthy         no phone goes to and fro
   --record FILE     writes down everything that decides, for whichroom replay
   --json            standard output is the summary alone, as one JSON object; the rest goes to standard error
 ";
@@ -56,7 +57,7 @@ struct Options {
     speed: u32,
     ends_after: Option<Duration>,
     port: Option<u16>,
-    bouncing_phone: bool,
+    healthy: bool,
     record: Option<PathBuf>,
     json: bool,
 }
@@ -68,7 +69,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
         speed: 30,
         ends_after: None,
         port: None,
-        bouncing_phone: false,
+        healthy: false,
         record: None,
         json: false,
     };
@@ -78,7 +79,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("speed") => options.speed = args.value()?.parse_with(speed)?,
             Long("for") => options.ends_after = Some(seconds(args.value()?.parse()?)?),
             Long("port") => options.port = Some(args.value()?.parse()?),
-            Long("bouncing-phone") => options.bouncing_phone = true,
+            Long("healthy") => options.healthy = true,
             Long("record") => options.record = Some(args.value()?.into()),
             Long("json") => options.json = true,
             Long("help") | Short('h') => return crate::print(HELP),
@@ -143,17 +144,7 @@ fn narrate(json: bool, text: &str) -> Result<(), Failure> {
 }
 
 fn plan(options: &Options) -> Plan {
-    let id = |text: &str| text.parse::<Id>().ok();
-    let bouncing = || {
-        let what = IncidentKind::Bouncing {
-            phone: id("ben-s-phone")?,
-            a: id("office")?,
-            b: id("kids-room")?,
-            for_ms: 600_000,
-        };
-        Some(Incident { at_ms: 3_600_000, what })
-    };
-    Plan::house().with_incidents(bouncing().filter(|_| options.bouncing_phone).into_iter().collect())
+    if options.healthy { Plan::house() } else { Plan::house().with_restless_phone() }
 }
 
 /// The time of day at which the simulation begins, today.
@@ -264,5 +255,7 @@ fn headline(options: &Options, server: &Server, broker: SocketAddr) -> String {
     )
 }
 
+#[cfg(test)]
+mod cure;
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Session};
 use whichroom_presence::Moment;
 use whichroom_presence::output::{Moved, Reason};
-use whichroom_simulator::Truth;
+use whichroom_simulator::{Incident, IncidentKind, Truth};
 use whichroom_wire::aggregator::MovedKind;
 use whichroom_wire::{AgentMessage, PAYLOAD_MAX, Root, State, Topic};
 
@@ -37,16 +37,11 @@ fn a_day_is_followed_and_nobody_inside_is_called_away() {
 
 #[test]
 fn bouncing_phone_moves_nobody_to_and_fro() {
-    let options = Options {
-        seed: 2,
-        speed: 1,
-        ends_after: None,
-        port: None,
-        bouncing_phone: true,
-        record: None,
-        json: false,
-    };
-    let mut house = direct(plan(&options), 2);
+    let id = |text: &str| text.parse().unwrap();
+    let (phone, a, b) = (id("ben-s-phone"), id("office"), id("kids-room"));
+    let bounces = IncidentKind::Bouncing { phone, a, b, for_ms: 600_000 };
+    let incident = Incident { at_ms: 3_600_000, what: bounces };
+    let mut house = direct(Plan::house().with_incidents(vec![incident]), 2);
     let before = after(&mut house, 1).changes;
     // Two hundred associations in ten minutes, while the others go about their day.
     let changes = after(&mut house, 1).changes - before;
@@ -69,7 +64,7 @@ fn the_whole_of_it_runs_over_a_real_broker_and_stops() {
         speed: 300,
         ends_after: Some(Duration::from_secs(4)),
         port: Some(0),
-        bouncing_phone: false,
+        healthy: true,
         record: None,
         json: true,
     };

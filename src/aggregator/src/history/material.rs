@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use whichroom_roaming::{Note, RadioState, Range, Rows, SignalMinute, Span, notes_of_radios};
+use whichroom_roaming::{Note, RadioState, Range, Row, Rows, SignalMinute, Span, notes_of_radios};
 use whichroom_wire::Mac;
 
-use super::Reader;
+use super::{Entry, Reader};
 
 /// How far before a range rows are read where it holds a note: a change is compared with as long before it.
 const COMPARED_MS: u64 = 7 * 24 * 3_600_000;
@@ -52,6 +52,17 @@ impl Material {
             radios,
             notes,
         })
+    }
+
+    /// Adds what was just written down, in order of time.
+    pub fn add(&mut self, entry: Entry) {
+        match entry {
+            Entry::Row(Row::Span(span)) => self.spans.push(span),
+            Entry::Row(Row::Signal(signal)) => self.signals.push(signal),
+            Entry::Row(Row::Radio(radio)) => self.radios.push(radio),
+            Entry::Note(note) => self.notes.push(note),
+            Entry::Stay(_) | Entry::Likely(_) | Entry::Erase { .. } => {}
+        }
     }
 
     /// As the analyses take it.

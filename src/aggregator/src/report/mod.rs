@@ -13,12 +13,12 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lexopt::prelude::*;
-use whichroom_roaming::{Analysis, NamedDevice, Parameters, Range, Report, Row, Site, Time, notes_of_radios};
+use whichroom_roaming::{Analysis, NamedDevice, Parameters, Range, Report, Site, Time, notes_of_radios};
 use whichroom_wire::Mac;
 
 use crate::clock::Clock;
 use crate::history::command::{Place, read_time};
-use crate::history::{Entry, Material, recorded, site_of};
+use crate::history::{Material, recorded, site_of};
 use crate::replay::player::Player;
 use crate::{Failure, config};
 
@@ -117,20 +117,10 @@ fn of_recording(file: &Path, options: &Options) -> Result<(Report, Clock), Failu
 fn material_of(file: &Path, player: &mut Player) -> (Material, Range) {
     let mut material = Material::default();
     let range = recorded::play(file, player, |entries| {
-        entries.into_iter().for_each(|entry| take(&mut material, entry));
+        entries.into_iter().for_each(|entry| material.add(entry));
     });
     material.notes.extend(notes_of_radios(&material.radios));
     (material, range)
-}
-
-fn take(material: &mut Material, entry: Entry) {
-    match entry {
-        Entry::Row(Row::Span(span)) => material.spans.push(span),
-        Entry::Row(Row::Signal(signal)) => material.signals.push(signal),
-        Entry::Row(Row::Radio(radio)) => material.radios.push(radio),
-        Entry::Note(note) => material.notes.push(note),
-        Entry::Stay(_) | Entry::Likely(_) | Entry::Erase { .. } => {}
-    }
 }
 
 /// The report of one device, or of all. Advice needs all: what helps one must not take coverage from another.

@@ -87,7 +87,7 @@ impl Recording {
                 Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
                 Seen::Noted(..) | Seen::Bad { .. } | Seen::Decided(..) => {}
             }
-            chronicle.take_entries().into_iter().for_each(|entry| take(&mut material, entry));
+            chronicle.take_entries().into_iter().for_each(|entry| material.add(entry));
         });
         material.spans.sort_by_key(|span| (span.mac, span.begin));
         (told, material.spans, setup)

@@ -7,7 +7,9 @@
 //! is not plain has no commands.
 
 use serde::Serialize;
-use whichroom_wire::Id;
+use whichroom_wire::{Id, Mac};
+
+use crate::rows::RadioState;
 
 /// What to paste on one access point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -16,15 +18,50 @@ pub struct Step {
     pub ap: Id,
     /// What it does, in a line.
     pub what: String,
+    /// The same for programs.
+    pub setting: Setting,
+    /// The BSSs it is for; empty if it is for the whole access point.
+    pub bssids: Vec<Mac>,
     /// Commands that do it.
     pub apply: String,
     /// Commands that undo it.
     pub undo: String,
 }
 
+/// What a [`Step`] sets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Setting {
+    /// Transmit power.
+    TransmitPower {
+        /// What it was.
+        from_dbm: i8,
+        /// What it becomes.
+        to_dbm: i8,
+    },
+    /// Primary channel.
+    Channel {
+        /// Its number.
+        channel: u32,
+        /// Width, as it is or becomes.
+        width_mhz: u32,
+        /// It becomes another.
+        changes_width: bool,
+    },
+    /// 802.11k and 802.11v on.
+    Measurement,
+    /// 802.11r on.
+    FastTransition,
+    /// usteer suggests another access point to who is heard worse than this, and kicks nobody.
+    Suggest {
+        /// Signal below which it does.
+        below_dbm: i8,
+    },
+}
+
 /// An option of `/etc/config/wireless`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wireless {
+enum Wireless {
     /// Of the radio: `wifi-device`.
     Radio(&'static str),
     /// Of the BSS: `wifi-iface`.
@@ -43,7 +80,7 @@ impl Wireless {
 
 /// What must hold before anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Guard {
+enum Guard {
     /// Nothing in particular.
     None,
     /// The country and the hardware allow this transmit power.
@@ -58,18 +95,56 @@ pub(super) fn is_plain(ifname: &str) -> bool {
     (1..=15).contains(&ifname.len()) && ifname.bytes().all(plain) && !ifname.starts_with('-')
 }
 
-/// The same change of `/etc/config/wireless` for some BSSs of an access point. `name` tells undo files of different
-/// steps apart.
-pub(super) fn wireless(
-    ap: &Id,
-    ifnames: &[&str],
-    name: &str,
-    what: String,
-    guard: Guard,
-    options: &[(Wireless, String)],
-) -> Option<Step> {
-    let ifnames: Vec<&str> = ifnames.iter().copied().filter(|ifname| is_plain(ifname)).collect();
-    let undo = format!("/etc/whichroom-undo-{name}-{}", ifnames.first()?);
+impl Setting {
+    /// Tells undo files of different steps apart.
+    fn name(self) -> String {
+        match self {
+            Setting::TransmitPower { to_dbm, .. } => format!("txpower-{to_dbm}"),
+            Setting::Channel { channel, .. } => format!("channel-{channel}"),
+            Setting::Measurement => "11kv".to_owned(),
+            Setting::FastTransition => "11r".to_owned(),
+            Setting::Suggest { .. } => "usteer".to_owned(),
+        }
+    }
+
+    /// What it changes in `/etc/config/wireless`.
+    fn options(self) -> Vec<(Wireless, String)> {
+        let on = |option| (Wireless::Iface(option), "1".to_owned());
+        match self {
+            Setting::TransmitPower { to_dbm, .. } => vec![(Wireless::Radio("txpower"), to_dbm.to_string())],
+            Setting::Channel { channel, width_mhz, changes_width } => {
+                let mut options = vec![(Wireless::Radio("channel"), channel.to_string())];
+                // The mode (HT, VHT, HE, EHT) stays.
+                let width = format!("$(uci -q get wireless.$radio.htmode | sed 's/[0-9]*$/{width_mhz}/')");
+                options.extend(changes_width.then_some((Wireless::Radio("htmode"), width)));
+                options
+            }
+            Setting::Measurement => vec![on("ieee80211k"), on("bss_transition")],
+            Setting::FastTransition => {
+                vec![on("ieee80211r"), (Wireless::Iface("ft_over_ds"), "0".to_owned())]
+            }
+            Setting::Suggest { .. } => Vec::new(),
+        }
+    }
+
+    fn guard(self) -> Guard {
+        match self {
+            Setting::TransmitPower { from_dbm, to_dbm } if to_dbm > from_dbm => Guard::AllowsPower(to_dbm),
+            Setting::Channel { channel, .. } => Guard::AllowsChannel(channel),
+            Setting::TransmitPower { .. }
+            | Setting::Measurement
+            | Setting::FastTransition
+            | Setting::Suggest { .. } => Guard::None,
+        }
+    }
+}
+
+/// A step that sets the same for some BSSs of an access point; nothing if none of them can stand in a command.
+pub(super) fn wireless(ap: &Id, bsses: &[&RadioState], what: String, setting: Setting) -> Option<Step> {
+    let bsses: Vec<&RadioState> = bsses.iter().copied().filter(|bss| is_plain(&bss.ifname)).collect();
+    let ifnames: Vec<&str> = bsses.iter().map(|bss| bss.ifname.as_str()).collect();
+    let undo = format!("/etc/whichroom-undo-{}-{}", setting.name(), ifnames.first()?);
+    let (guard, options) = (setting.guard(), setting.options());
     let paths: Vec<String> = options.iter().map(|(option, _)| format!("\"{}\"", option.path())).collect();
     let sets = options.iter().map(|(option, value)| format!("uci set \"{}={value}\"", option.path()));
     let apply = format!(
@@ -112,11 +187,12 @@ done
         sets = sets.collect::<Vec<_>>().join(" &&\n        "),
     );
     let undo = undo_script(&undo, "wireless", "wifi reload");
-    Some(Step { ap: ap.clone(), what, apply, undo })
+    let bssids = bsses.iter().map(|bss| bss.bssid).collect();
+    Some(Step { ap: ap.clone(), what, setting, bssids, apply, undo })
 }
 
 /// A change of `/etc/config/usteer` that lets it suggest and never kick, where its version can.
-pub(super) fn usteer(ap: &Id, what: String, options: &[(&str, String)]) -> Step {
+pub(super) fn usteer(ap: &Id, what: String, setting: Setting, options: &[(&str, String)]) -> Step {
     let undo = "/etc/whichroom-undo-usteer";
     let paths: Vec<String> =
         options.iter().map(|(option, _)| format!("'usteer.@usteer[0].{option}'")).collect();
@@ -143,7 +219,7 @@ stop "this usteer does not take aggressiveness 1: everything is as it was"
         paths = paths.join(" "),
     );
     let undo = undo_script(undo, "usteer", "/etc/init.d/usteer reload");
-    Step { ap: ap.clone(), what, apply, undo }
+    Step { ap: ap.clone(), what, setting, bssids: Vec::new(), apply, undo }
 }
 
 fn undo_script(file: &str, package: &str, reload: &str) -> String {
@@ -180,7 +256,26 @@ mod tests {
     #[test]
     fn an_interface_name_that_is_no_name_gets_no_commands() {
         let ap: Id = "kitchen".parse().unwrap();
-        let step = |ifname| wireless(&ap, &[ifname], "x", String::new(), Guard::None, &[]);
+        let step = |ifname: &str| {
+            let bss = RadioState {
+                at: crate::time::Time::default(),
+                ap: ap.clone(),
+                bssid: Mac::new([2, 0, 0, 0, 0, 1]),
+                ifname: ifname.to_owned(),
+                ssid: None,
+                enabled: true,
+                freq_mhz: None,
+                channel: None,
+                width_mhz: None,
+                txpower_dbm: None,
+                noise_dbm: None,
+                utilization_permille: None,
+                ft: None,
+                rrm: None,
+                btm: None,
+            };
+            wireless(&ap, &[&bss], String::new(), Setting::Measurement)
+        };
         for ifname in ["", "a b", "$(reboot)", "a;b", "a\"]", "-rf", "0123456789abcdef", "a'b", "a\nb"] {
             assert_eq!(step(ifname), None, "{ifname}");
         }

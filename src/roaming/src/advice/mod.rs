@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use whichroom_wire::Id;
 
-pub use commands::Step;
+pub use commands::{Setting, Step};
 
 use crate::channels::Clash;
 use crate::episodes::{Episode, FastShare};
@@ -19,8 +19,6 @@ use crate::parameters::Parameters;
 use crate::rows::RadioState;
 use crate::signal::{Hole, Sticky};
 use crate::site::Site;
-
-use commands::{Guard, Wireless};
 
 /// One piece of advice.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,12 +45,12 @@ pub enum AdviceKind {
     EnableFastTransition,
     /// Another channel for a radio whose spectrum another one of the home uses.
     MoveChannel,
-    /// `power_step_db` (2 dB) less, where a device bounces between access points that both serve it well, unless more
-    /// than 5 % of the radio's associated minutes would fall below `power_floor_dbm` (-75 dBm) with no other access
-    /// point to serve them.
+    /// `power_step_db` (2 dB) less for the one that is heard worse, where devices bounce at least 10 times a day between
+    /// two access points of which neither is heard better by `contested_db` (6 dB), unless more than 5 % of the radio's
+    /// associated minutes would fall below `power_floor_dbm` (-75 dBm) with no other access point to serve them.
     LowerPower,
-    /// `power_step_db` (2 dB) more, where a device bounces between access points that both serve it badly; never above
-    /// what is allowed.
+    /// `power_step_db` (2 dB) more for the one that is heard better, in the same case; never above what is allowed. First
+    /// choice where both serve the device badly (below `sticky_dbm`, -67 dBm), second where both serve it well.
     RaisePower,
     /// usteer that suggests another access point to sticky clients, and never sends anybody away.
     Suggest,
@@ -85,7 +83,9 @@ pub(crate) fn find(
     advice.extend(power::advise(index, site, findings, parameters));
     advice.extend(suggest(site, findings, parameters));
     advice.extend(fill_holes(site, findings, parameters));
-    advice.sort_by_key(|advice| advice.kind);
+    // Of power, the most contested pair first, whichever way it goes.
+    let place = |kind| if kind == AdviceKind::RaisePower { AdviceKind::LowerPower } else { kind };
+    advice.sort_by_key(|advice| place(advice.kind));
     advice
 }
 
@@ -107,8 +107,6 @@ fn measurement(ssid: &str, bsses: &[&RadioState]) -> Option<Advice> {
     if off.is_empty() {
         return None;
     }
-    let on = || "1".to_owned();
-    let options = [(Wireless::Iface("ieee80211k"), on()), (Wireless::Iface("bss_transition"), on())];
     Some(Advice {
         kind: AdviceKind::EnableMeasurement,
         reason: format!(
@@ -126,20 +124,17 @@ fn measurement(ssid: &str, bsses: &[&RadioState]) -> Option<Advice> {
              associate the next time."
                 .to_owned(),
         ),
-        steps: for_each_ap(&off, "11kv", "802.11k and 802.11v on", &options),
+        steps: for_each_ap(&off, "802.11k and 802.11v on", Setting::Measurement),
     })
 }
 
 /// One step for each access point that has some of these BSSs.
-fn for_each_ap(bsses: &[&RadioState], name: &str, what: &str, options: &[(Wireless, String)]) -> Vec<Step> {
-    let mut ifnames: BTreeMap<&Id, Vec<&str>> = BTreeMap::new();
+fn for_each_ap(bsses: &[&RadioState], what: &str, setting: Setting) -> Vec<Step> {
+    let mut by_ap: BTreeMap<&Id, Vec<&RadioState>> = BTreeMap::new();
     for radio in bsses {
-        ifnames.entry(&radio.ap).or_default().push(&radio.ifname);
+        by_ap.entry(&radio.ap).or_default().push(radio);
     }
-    let step = |(ap, ifnames): (&Id, &Vec<&str>)| {
-        commands::wireless(ap, ifnames, name, what.to_owned(), Guard::None, options)
-    };
-    ifnames.iter().filter_map(|(ap, ifnames)| step((ap, ifnames))).collect()
+    by_ap.iter().filter_map(|(ap, bsses)| commands::wireless(ap, bsses, what.to_owned(), setting)).collect()
 }
 
 /// So many full handshakes are worth a change.
@@ -151,8 +146,6 @@ fn fast_transition(ssid: &str, bsses: &[&RadioState], fast: FastShare) -> Option
     if off.is_empty() || handshakes < FULL_HANDSHAKES {
         return None;
     }
-    let options =
-        [(Wireless::Iface("ieee80211r"), "1".to_owned()), (Wireless::Iface("ft_over_ds"), "0".to_owned())];
     Some(Advice {
         kind: AdviceKind::EnableFastTransition,
         reason: format!(
@@ -173,7 +166,7 @@ fn fast_transition(ssid: &str, bsses: &[&RadioState], fast: FastShare) -> Option
              the last one from the name. Some old devices cannot join a network with 802.11r: if one stays away, \
              undo."
         )),
-        steps: for_each_ap(&off, "11r", "802.11r on", &options),
+        steps: for_each_ap(&off, "802.11r on", Setting::FastTransition),
     })
 }
 
@@ -224,7 +217,7 @@ fn suggest(site: &Site, findings: &Findings<'_>, parameters: &Parameters) -> Opt
     ];
     let step = |ap: &Id| {
         let what = format!("usteer suggests another access point below {scan_dbm} dBm");
-        commands::usteer(ap, what, &options)
+        commands::usteer(ap, what, Setting::Suggest { below_dbm: scan_dbm }, &options)
     };
     Some(Advice {
         kind: AdviceKind::Suggest,

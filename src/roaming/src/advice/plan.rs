@@ -2,7 +2,7 @@
 
 use whichroom_wire::Id;
 
-use super::commands::{self, Guard, Wireless};
+use super::commands::{self, Setting};
 use super::{Advice, AdviceKind, Findings};
 use crate::channels::{self, Spectrum};
 use crate::index::Index;
@@ -86,18 +86,14 @@ pub(super) fn advise(index: &Index<'_>, site: &Site, findings: &Findings<'_>) ->
 
 fn step(placed: &Placed<'_>) -> Option<commands::Step> {
     let (radio, channel) = (placed.radio, placed.channel?);
-    let mut options = vec![(Wireless::Radio("channel"), channel.to_string())];
     let mut what =
         format!("{} from channel {} to {channel}", radio.ifname, radio.channel.unwrap_or_default());
-    if radio.width_mhz.is_some_and(|width| width != placed.width_mhz) {
-        // The mode (HT, VHT, HE, EHT) stays.
-        let narrower =
-            format!("$(uci -q get wireless.$radio.htmode | sed 's/[0-9]*$/{}/')", placed.width_mhz);
-        options.push((Wireless::Radio("htmode"), narrower));
+    let changes_width = radio.width_mhz.is_some_and(|width| width != placed.width_mhz);
+    if changes_width {
         what.push_str(&format!(" at {} MHz", placed.width_mhz));
     }
-    let guard = Guard::AllowsChannel(channel);
-    commands::wireless(&radio.ap, &[&radio.ifname], &format!("channel-{channel}"), what, guard, &options)
+    let setting = Setting::Channel { channel, width_mhz: placed.width_mhz, changes_width };
+    commands::wireless(&radio.ap, &[radio], what, setting)
 }
 
 fn clash_count(placed: &[Placed<'_>]) -> usize {

@@ -10,6 +10,9 @@ use crate::time::{MINUTE_MS, Time};
 /// How long after its end a minute still takes readings: events come late.
 pub(super) const GRACE_MS: u64 = 15_000;
 
+/// What comes later than this after its minute was given away has no place: which minutes were is forgotten by then.
+const LATE_MS: u64 = 15 * MINUTE_MS;
+
 /// Most minutes that are open at once.
 const OPEN_MAX: usize = 16_384;
 
@@ -17,6 +20,10 @@ const OPEN_MAX: usize = 16_384;
 #[derive(Debug, Default)]
 pub(super) struct Minutes {
     open: BTreeMap<(Mac, Mac, Hearing), Sum>,
+    /// The last minute of each that was given away, while something of it may still come.
+    given: BTreeMap<(Mac, Mac, Hearing), Time>,
+    /// Everything up to this minute has been given away.
+    closed: Option<Time>,
     /// Not later than when the first of them is over.
     due: Option<Time>,
 }
@@ -71,7 +78,8 @@ impl Minutes {
             let before = std::mem::replace(sum, fresh());
             return Ok(Some(before.finish(key)));
         }
-        if self.open.len() >= OPEN_MAX {
+        let is_given = self.given.get(&key).is_some_and(|given| minute <= *given);
+        if is_given || self.closed.is_some_and(|closed| minute <= closed) || self.open.len() >= OPEN_MAX {
             return Err(());
         }
         self.open.insert(key, fresh());
@@ -92,7 +100,12 @@ impl Minutes {
         let is_over = |sum: &Sum| sum.minute.after(MINUTE_MS + GRACE_MS) <= now;
         let keys: Vec<_> = self.open.iter().filter(|(_, sum)| is_over(sum)).map(|(key, _)| *key).collect();
         let over = keys.into_iter().filter_map(|key| self.open.remove(&key).map(|sum| sum.finish(key)));
-        let over = over.collect();
+        let over: Vec<SignalMinute> = over.collect();
+        let closed = now.before(MINUTE_MS + GRACE_MS + LATE_MS).minute();
+        self.given.retain(|_, minute| *minute > closed);
+        let given = |minute: &SignalMinute| ((minute.mac, minute.bssid, minute.hearing), minute.minute);
+        self.given.extend(over.iter().map(given));
+        self.closed = self.closed.max(Some(closed));
         self.due = self.open.values().map(|sum| sum.minute.after(MINUTE_MS + GRACE_MS)).min();
         over
     }

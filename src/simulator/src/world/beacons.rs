@@ -72,6 +72,9 @@ impl World {
         let mode = Mode::parse(mode).ok_or("unknown mode")?;
         let found = (0..2).find_map(|bss| Some((bss, self.access_points[ap].stations.get(&(mac, bss))?)));
         let (bss, entry) = found.filter(|(_, entry)| entry.authorized).ok_or("not associated")?;
+        if self.access_points[ap].bsses[bss].radio.rrm == Some(false) {
+            return Err("802.11k is off");
+        }
         if entry.rrm & mode.capability() == 0 {
             return Err("the station does not support this mode");
         }
@@ -99,10 +102,7 @@ impl World {
             // It listens on its own channel only.
             Mode::Passive | Mode::Active => {
                 let mut heard_dbm = self.heard_by(phone);
-                let channel = |bss: usize| {
-                    let (low, high) = self.plan.access_points[bss / 2].channels;
-                    if bss % 2 == 0 { low } else { high }
-                };
+                let channel = |bss: usize| self.access_points[bss / 2].bsses[bss % 2].radio.freq_mhz;
                 let others = (0..heard_dbm.len()).filter(|&other| channel(other) != channel(bss));
                 others.for_each(|other| heard_dbm[other] = f64::NEG_INFINITY);
                 heard_dbm

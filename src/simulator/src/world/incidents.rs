@@ -1,6 +1,6 @@
 //! What goes wrong, and who comes by.
 
-use whichroom_wire::{Change, Id, Mac};
+use whichroom_wire::{Id, Mac};
 
 use super::{Action, Place, WILL_MS, World};
 use crate::makes;
@@ -24,8 +24,8 @@ impl World {
             }
             IncidentKind::DfsWait { ap, wait_ms } => {
                 let Some(ap) = ap_named(self, &ap) else { return };
-                self.lose_high_band(ap);
-                self.after(wait_ms, Action::RadarOver(ap));
+                self.lose_band(ap, 1);
+                self.after(wait_ms, Action::BandReturns(ap, 1));
             }
             IncidentKind::GuestPhone { room, stay_ms } => {
                 let Some(room) = self.plan.room_index(&room) else { return };
@@ -56,18 +56,6 @@ impl World {
         let will = self.farewell(ap);
         self.access_points[ap].power_cut();
         self.after(will_ms, Action::Will(Box::new(will)));
-    }
-
-    fn lose_high_band(&mut self, ap: usize) {
-        let access_point = &mut self.access_points[ap];
-        access_point.bsses[1].enabled = false;
-        let on_it: Vec<Mac> =
-            access_point.stations.keys().filter(|key| key.1 == 1).map(|key| key.0).collect();
-        access_point.stations.retain(|key, _| key.1 != 1);
-        self.say_radios(ap);
-        // The interface restarts without a word; the agent's poll finds them gone.
-        self.say(ap, on_it.into_iter().map(|mac| (mac, 1, Change::Left)).collect());
-        self.say_table(ap);
     }
 
     fn invite(&mut self, room: usize, stay_ms: u64) {

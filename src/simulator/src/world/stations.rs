@@ -2,14 +2,15 @@
 
 use whichroom_wire::{Change, Host, Mac};
 
-use super::{Action, Claim, DEAUTH_DELAY_MS, INACTIVE_MS, World};
+use super::{Action, Claim, DEAUTH_DELAY_MS, Handshake, INACTIVE_MS, World};
 
 impl World {
-    pub(super) fn authorize(&mut self, claim: Claim, phone: usize) {
+    pub(super) fn authorize(&mut self, claim: Claim, phone: usize, handshake: Handshake) {
         let entry = self.access_points[claim.ap].stations.get_mut(&(claim.mac, claim.bss));
         let Some(entry) = entry.filter(|entry| entry.generation == claim.generation) else { return };
         entry.authorized = true;
-        let change = Change::Authorized { auth_alg: Some("sae".to_owned()) };
+        let auth_alg = if handshake == Handshake::Fast { "ft" } else { "sae" };
+        let change = Change::Authorized { auth_alg: Some(auth_alg.to_owned()) };
         self.say(claim.ap, vec![(claim.mac, claim.bss, change)]);
         self.say_table(claim.ap);
         if phone >= self.plan.phones.len() {
