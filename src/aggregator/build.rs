@@ -1,11 +1,16 @@
 //! Puts the feed of `whichroom-package build` into the program where `WHICHROOM_FEED` names its folder, as `make release`
-//! does. Without it there is nothing inside, and the build is as quick as ever.
+//! does. Without it there is nothing inside. And writes IEEE's registry of vendors as `names/vendors.rs` reads it: the
+//! library's own table would be 9 MB of the program, this is 0.6 MB.
 
 use std::env::{var, var_os};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 
 const VARIABLE: &str = "WHICHROOM_FEED";
 /// A folder without it is no feed.
@@ -35,8 +40,29 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(code, "    ({path:?}, include_bytes!({file:?})),")?;
     }
     code.push_str("];\n");
-    fs::write(Path::new(&var("OUT_DIR")?).join("packages_inside.rs"), code)?;
+    let out = PathBuf::from(var("OUT_DIR")?);
+    fs::write(out.join("packages_inside.rs"), code)?;
+    fs::write(out.join("vendors.zlib"), vendors()?)?;
     Ok(())
+}
+
+/// Lines in order of their prefixes: prefix, tab, name. What IEEE keeps itself, and who did not want to be named, is left
+/// out: it says nothing of who made the device.
+fn vendors() -> Result<Vec<u8>, Box<dyn Error>> {
+    const NOBODY: [&str; 2] = ["IEEE Registration Authority", "Private"];
+    let mut lines: Vec<String> = oui_data::OUI_ENTRIES
+        .entries()
+        .filter(|(_, entry)| !NOBODY.contains(&entry.organization()))
+        .map(|(prefix, entry)| {
+            let name: Vec<&str> = entry.organization().split_whitespace().collect();
+            format!("{prefix}\t{}\n", name.join(" "))
+        })
+        .filter(|line| !line.ends_with("\t\n"))
+        .collect();
+    lines.sort_unstable();
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(lines.concat().as_bytes())?;
+    Ok(encoder.finish()?)
 }
 
 fn workspace() -> Result<PathBuf, Box<dyn Error>> {

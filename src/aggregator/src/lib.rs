@@ -18,6 +18,7 @@ mod home_assistant;
 mod hub;
 mod init;
 mod install;
+mod names;
 mod note;
 mod record;
 mod replay;

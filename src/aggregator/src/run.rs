@@ -21,7 +21,7 @@ use crate::history;
 use crate::init::agent_lines;
 use crate::install::{self, AgentBroker, Install, lan_address};
 use crate::record::writer::{MAX_MB, Target};
-use crate::server::{Options, PAGE_PORT, Server};
+use crate::server::{Options, PAGE_PORT, Reloaded, Server};
 use crate::state::{self, StateFile};
 use crate::web::doors::doors;
 use crate::web::{self, Adopt, PageContext, WebServer};
@@ -172,6 +172,7 @@ fn start_server(
         setup: config.setup.clone(),
         broker,
         home_assistant: config.home_assistant.clone(),
+        names: config.names.clone(),
         listen: config.web.listen,
         hosts: config.web.hosts.clone(),
         sign_in: config.web.sign_in,
@@ -302,8 +303,9 @@ fn reload(server: &Server, named: Option<&std::path::Path>, context: &Context) {
                 "configuration read again; another site, broker, feed or page address needs a restart"
             );
             server.set_context(context.of(&loaded.config));
-            server.set_tokens(loaded.config.web.tokens);
-            server.reload(loaded.config.setup, loaded.config.home_assistant);
+            let Config { setup, home_assistant, names, web, .. } = loaded.config;
+            server.set_tokens(web.tokens);
+            server.reload(Reloaded { setup, home_assistant, names });
         }
         Err(error) => log::error!("the configuration is left as it was:\n{error}"),
     }

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, SignIn};
 use crate::history::{self, Health, Keeping};
 use crate::hub::{self, Hub};
+use crate::names::{self, Findings, HostNames, Naming};
 use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
@@ -55,6 +56,7 @@ pub struct Options {
     pub setup: Setup,
     pub broker: ExternalBroker,
     pub home_assistant: HomeAssistant,
+    pub names: names::Options,
     /// Where the page listens; the default port if that is free, else any, if `None`.
     pub listen: Option<SocketAddr>,
     /// Names by which a browser may ask for the page, beside addresses and `localhost`.
@@ -76,10 +78,18 @@ pub struct Options {
     pub adopt: Option<Arc<Adopt>>,
 }
 
+/// What a reload takes from a configuration.
+pub struct Reloaded {
+    pub setup: Setup,
+    pub home_assistant: HomeAssistant,
+    pub names: names::Options,
+}
+
 /// What the main loop is told.
 enum Input {
     Mqtt(Side, Event),
-    Setup(Box<(Setup, HomeAssistant)>),
+    Reloaded(Box<Reloaded>),
+    Names(Findings),
     Context(Box<PageContext>),
     History(Health),
     Page(Ask),
@@ -105,6 +115,7 @@ struct Links {
     outbound: Session,
     inbound_is_up: bool,
     outbound_is_up: bool,
+    inputs: mpsc::Sender<Input>,
 }
 
 impl Links {
@@ -121,6 +132,7 @@ impl Links {
             inbound: start(Side::Inbound),
             inbound_is_up: false,
             outbound_is_up: false,
+            inputs: inputs.clone(),
         }
     }
 
@@ -198,9 +210,9 @@ impl Server {
     }
 
     /// Takes a configuration that was read again; nothing that was decided is lost.
-    pub fn reload(&self, setup: Setup, home_assistant: HomeAssistant) {
+    pub fn reload(&self, reloaded: Reloaded) {
         // A stopped server takes nothing; `wait` says why it stopped.
-        let _ = self.inputs.send(Input::Setup(Box::new((setup, home_assistant))));
+        let _ = self.inputs.send(Input::Reloaded(Box::new(reloaded)));
     }
 
     /// Takes the tokens of a configuration that was read again: what was taken out is worth nothing from now on.
@@ -268,6 +280,13 @@ fn start_history(options: &Options, saved: &mut Saved, inputs: &mpsc::Sender<Inp
     started.map_err(|error| log::error!("no history is kept: no thread: {error}")).ok()
 }
 
+/// Presence goes on without names.
+fn start_naming(options: &names::Options, clock: &Clock, inputs: &mpsc::Sender<Input>) -> Option<Naming> {
+    let inputs = inputs.clone();
+    // A main loop that ended has nobody to tell.
+    Naming::start(options, clock.clone(), move |findings| drop(inputs.send(Input::Names(findings))))
+}
+
 /// What the engine begins with, and the recording of it.
 struct Begin {
     now: Moment,
@@ -320,6 +339,11 @@ struct Worker {
     observer: Option<Observer>,
     web: WebServer,
     links: Links,
+    /// What devices are called.
+    names: HostNames,
+    /// Finds out more, as `names_from` says.
+    naming: Option<Naming>,
+    names_from: names::Options,
     unsaved_since: Option<Instant>,
     saved_at: Instant,
     page_at: Option<Instant>,
@@ -339,6 +363,8 @@ impl Worker {
         links: Links,
     ) -> Worker {
         let clock = options.clock;
+        let names = saved.host_names.clone();
+        let naming = start_naming(&options.names, &clock, &links.inputs);
         let seed = saved
             .instance
             .as_str()
@@ -378,7 +404,10 @@ impl Worker {
             context: options.context,
             observer: options.observer,
             web,
+            naming,
             links,
+            names: HostNames::new(names),
+            names_from: options.names,
             unsaved_since: None,
             saved_at: Instant::now(),
             page_at: None,
@@ -431,13 +460,8 @@ impl Worker {
                     self.hub.handle_event(event, now, &self.clock);
                 }
             }
-            Input::Setup(both) => {
-                if let Some(keeping) = &mut self.keeping {
-                    keeping.handle_setup(&both.0);
-                }
-                self.site.send_replace(Arc::new(history::site_of(&both.0)));
-                self.hub.handle_setup(both.0, both.1, now, &self.clock);
-            }
+            Input::Reloaded(reloaded) => self.handle_reloaded(*reloaded, now),
+            Input::Names(findings) => self.names.handle_findings(findings),
             Input::History(health) => self.handle_health(health),
             Input::Context(context) => self.context = *context,
             Input::Page(Ask::Metrics(reply)) => {
@@ -454,6 +478,20 @@ impl Worker {
         }
         self.page_stale = true;
         false
+    }
+
+    fn handle_reloaded(&mut self, reloaded: Reloaded, now: Moment) {
+        let Reloaded { setup, home_assistant, names } = reloaded;
+        if let Some(keeping) = &mut self.keeping {
+            keeping.handle_setup(&setup);
+        }
+        self.site.send_replace(Arc::new(history::site_of(&setup)));
+        self.hub.handle_setup(setup, home_assistant, now, &self.clock);
+        if names != self.names_from {
+            self.naming = start_naming(&names, &self.clock, &self.links.inputs);
+            self.names.handle_findings(Findings::new());
+            self.names_from = names;
+        }
     }
 
     /// Until the next thing that is due by time.
@@ -570,7 +608,11 @@ impl Worker {
         if self.page_due().is_none_or(|at| at > Instant::now()) {
             return;
         }
-        let json = page_json(&self.hub.view(self.clock.now()), &self.clock, &self.context);
+        let view = self.hub.view(self.clock.now());
+        if let Some(naming) = &self.naming {
+            naming.want(self.names.wanted(&view));
+        }
+        let json = page_json(&view, &self.names, &self.clock, &self.context);
         self.page.send_replace(Arc::from(json));
         self.page_at = Some(Instant::now());
         self.page_stale = false;
@@ -601,6 +643,8 @@ impl Worker {
         self.saved_at = Instant::now();
         let Some(file) = &self.state else { return };
         let (snapshot, published) = self.hub.snapshot(self.clock.now());
+        self.names.remember(&self.hub.view(self.clock.now()));
+        self.saved.host_names.clone_from(self.names.remembered());
         self.saved.snapshot = Some(snapshot);
         self.saved.published = published;
         self.saved.roaming = self.keeping.as_ref().map(Keeping::snapshot);

@@ -1,6 +1,7 @@
 //! What survives a restart: the decisions with their timers, the topics that were published, and who this instance
 //! is. Written whole and swapped in, so that a power cut leaves the old file or the new one.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use whichroom_presence::Snapshot;
-use whichroom_wire::Id;
+use whichroom_wire::{Id, Mac};
 
 use crate::home_assistant::Owned;
 
@@ -30,6 +31,9 @@ pub struct Saved {
     pub published: Vec<Owned>,
     /// Decisions and timers; `None` before the first.
     pub snapshot: Option<Snapshot>,
+    /// What the configured devices' addresses were called.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub host_names: BTreeMap<Mac, String>,
     /// Associations that last, for the history.
     #[serde(default)]
     pub roaming: Option<whichroom_roaming::Snapshot>,
@@ -44,6 +48,7 @@ impl Saved {
             saved_at_ms: 0,
             published: Vec::new(),
             snapshot: None,
+            host_names: BTreeMap::new(),
             roaming: None,
         }
     }

@@ -381,6 +381,17 @@ pub struct UnknownView {
     pub signal_dbm: Option<i8>,
 }
 
+/// An address of a configured device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddressView {
+    /// Whose it is.
+    pub device: Id,
+    /// The address.
+    pub mac: Mac,
+    /// Its host name and address, from the router.
+    pub host: Option<Host>,
+}
+
 /// Everything, for the page.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
@@ -392,6 +403,8 @@ pub struct View {
     pub rooms: Vec<RoomView>,
     /// Configured devices.
     pub devices: Vec<DeviceView>,
+    /// Their addresses, in order.
+    pub addresses: Vec<AddressView>,
     /// Access points: configured ones first, then in order of id.
     pub access_points: Vec<AccessPointView>,
     /// Unknown devices, at most a hundred.

@@ -1,12 +1,13 @@
 //! Things as others see them: the views that effects carry, and the page's view of everything.
 
 use whichroom_wire::aggregator::HouseState;
+use whichroom_wire::{Host, Mac};
 
 use crate::Moment;
 use crate::engine::{Engine, device_index};
 use crate::output::{
-    AccessPointView, DeviceView, Home, HouseView, LikelyRooms, PersonView, Reason, RoomView, UnknownView,
-    View,
+    AccessPointView, AddressView, DeviceView, Home, HouseView, LikelyRooms, PersonView, Reason, RoomView,
+    UnknownView, View,
 };
 use crate::reasons::Words;
 use crate::setup::Detail;
@@ -166,6 +167,7 @@ impl Engine {
             devices: (0..self.devices.len())
                 .map(|index| self.device_view(device_index(index), now))
                 .collect(),
+            addresses: self.addresses(),
             access_points: configured.chain(others).map(|(index, _)| self.ap_view(index, now)).collect(),
             unknown: self.unknown(),
             problems: self.problems.iter().cloned().collect(),
@@ -201,8 +203,22 @@ impl Engine {
         }
     }
 
+    fn addresses(&self) -> Vec<AddressView> {
+        let of = |(mac, device): (&Mac, &DeviceIndex)| AddressView {
+            device: self.devices[device.0 as usize].id.clone(),
+            mac: *mac,
+            host: self.host(*mac),
+        };
+        self.device_by_mac.iter().map(of).collect()
+    }
+
+    /// What routers know of an address; the one that knows its name is believed.
+    fn host(&self, mac: Mac) -> Option<Host> {
+        let known = || self.aps.iter().flat_map(|ap| &ap.state.hosts).filter(|host| host.mac == mac);
+        known().find(|host| host.name.is_some()).or_else(|| known().next()).cloned()
+    }
+
     fn unknown(&self) -> Vec<UnknownView> {
-        let host = |mac| self.aps.iter().flat_map(|ap| &ap.state.hosts).find(|host| host.mac == mac).cloned();
         let all = (0..self.aps.len()).flat_map(|index| {
             let ap = &self.aps[index];
             ap.state.strangers.iter().map(move |(mac, stranger)| (ap, *mac, stranger))
@@ -214,7 +230,7 @@ impl Engine {
             ap: ap.id.clone(),
             ssid: ap.state.ssid(stranger.bssid).map(str::to_owned),
             kind: kind(ap.state.ssid(stranger.bssid)),
-            host: host(mac),
+            host: self.host(mac),
             since: stranger.since,
             fixture: self.acquaintances.is_fixture(mac),
             signal_dbm: stranger.signal_dbm,

@@ -16,6 +16,7 @@ use whichroom_wire::Id;
 
 use crate::access::Token;
 use crate::history::Keep;
+use crate::names;
 use crate::web::packages::Packages;
 
 pub use adopt::{Adoption, adopt_in};
@@ -33,6 +34,8 @@ const FILE_MAX: u64 = 4 << 20;
 pub struct Config {
     /// The site in the topics.
     pub site: Id,
+    /// Whether names of unknown devices are looked up, and where.
+    pub names: names::Options,
     /// Which broker.
     pub broker: BrokerChoice,
     /// The home.
@@ -161,6 +164,7 @@ impl Config {
     pub fn without_file() -> Config {
         Config {
             site: default_site(),
+            names: names::Options::default(),
             broker: BrokerChoice::Embedded(EmbeddedBroker { listen: None, users: Vec::new() }),
             setup: Setup::default(),
             home_assistant: HomeAssistant::default(),

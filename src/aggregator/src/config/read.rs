@@ -15,6 +15,7 @@ use whichroom_wire::{Id, Mac};
 use crate::access::secret::Hash;
 use crate::access::{Scope, Token};
 use crate::history::Keep;
+use crate::names;
 use crate::web::packages::{self, Packages};
 
 use super::tls;
@@ -94,8 +95,10 @@ impl Reader<'_> {
         };
         self.access_points(root, &mut setup);
         let broker = self.broker(root, &setup);
+        let (site, names) = self.site(root);
         Config {
-            site: self.site(root),
+            site,
+            names,
             feed: self.feed(root, &broker),
             broker,
             setup,
@@ -105,10 +108,17 @@ impl Reader<'_> {
         }
     }
 
-    fn site(&mut self, root: &Section<'_>) -> Id {
-        let Some(section) = self.walk.table(root, "site") else { return default_site() };
-        self.walk.only(&section, &["id"]);
-        self.walk.parsed(&section, "id", id_of).map_or_else(default_site, |id| id.value)
+    fn site(&mut self, root: &Section<'_>) -> (Id, names::Options) {
+        let usual = names::Options::default();
+        let Some(section) = self.walk.table(root, "site") else { return (default_site(), usual) };
+        self.walk.only(&section, &["id", "resolve_names", "name_server"]);
+        let id = self.walk.parsed(&section, "id", id_of).map_or_else(default_site, |id| id.value);
+        let resolve = self.walk.flag(&section, "resolve_names").unwrap_or(usual.resolve);
+        let server = self.walk.parsed(&section, "name_server", name_server);
+        if let Some(server) = server.as_ref().filter(|_| !resolve) {
+            self.walk.suspicious(&server.span, "nobody is asked while site.resolve_names is false");
+        }
+        (id, names::Options { resolve, server: server.map(|server| server.value) })
     }
 
     fn broker(&mut self, root: &Section<'_>, setup: &Setup) -> BrokerChoice {
@@ -724,6 +734,12 @@ fn port_of(text: &str) -> Result<u16, String> {
     text.parse().ok().filter(|port| *port > 0).ok_or_else(|| format!("{text:?} is no port: 1 to 65535"))
 }
 
+/// The address of a name server; its port is 53 unless it is given.
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, names::NAME_SERVER_PORT));
+    bare.or_else(|_| text.parse()).map_err(|_| "write its address, for example \"192.168.1.1\"".to_owned())
+}
+
 /// An address to listen on; "localhost" and a bare port are understood.
 pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
@@ -805,6 +821,17 @@ kind = "guest"
     }
 
     #[test]
+    fn names_of_unknown_devices_are_looked_up_unless_told_otherwise() {
+        let names = |text: &str| config(text).names;
+        assert_eq!(names(""), names::Options { resolve: true, server: None });
+        assert!(!names("[site]\nresolve_names = false\n").resolve);
+        let server = |text: &str| names(&format!("[site]\nname_server = \"{text}\"\n")).server;
+        assert_eq!(server("192.168.1.1"), "192.168.1.1:53".parse().ok());
+        assert_eq!(server("[fd00::1]:5353"), "[fd00::1]:5353".parse().ok());
+        assert_eq!(server("fd00::1"), "[fd00::1]:53".parse().ok());
+    }
+
+    #[test]
     fn two_people_may_each_have_a_phone() {
         let text = "[[person]]\nname = \"Ada\"\ndevices = [{ name = \"phone\", macs = [\"02:00:00:00:00:01\"] }]\n\
                     [[person]]\nname = \"Bo\"\ndevices = [{ name = \"phone\", macs = [\"02:00:00:00:00:02\"] }]\n";
@@ -844,6 +871,8 @@ kind = "guest"
     #[test]
     fn impossible_values_are_mistakes() {
         for (text, part) in [
+            ("[site]\nname_server = \"router.lan\"", "write its address"),
+            ("[site]\nresolve_names = false\nname_server = \"10.0.0.1\"", "f:3:15: warning: nobody is asked"),
             ("[timing]\nexit_s = 0", "timing.exit_s must be from 1 to 604800"),
             ("[[room]]\nname = \"x\"\nfloor = 300", "room[1].floor must be from -9 to 99"),
             ("[timing]\nexit_s = 1.5", "must be a whole number, not float"),

@@ -27,6 +27,7 @@ use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, SignIn, default_site};
 use crate::history::{self, Keep};
+use crate::names;
 use crate::record::writer::{MAX_MB, Target};
 use crate::score::house::setup;
 use crate::server::{Options as ServerOptions, Server};
@@ -185,6 +186,8 @@ fn start_server(
             tls: None,
         },
         home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".to_owned(), page_url: None },
+        // Nobody in it has an address.
+        names: names::Options { resolve: false, server: None },
         listen: options.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
         hosts: Vec::new(),
         sign_in: SignIn::Network,

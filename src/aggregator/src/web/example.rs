@@ -2,8 +2,8 @@
 
 use whichroom_presence::Moment;
 use whichroom_presence::output::{
-    AccessPointView, CalibrationView, DeviceView, Heard, Home, HouseView, Link, PersonView, Problem, Reason,
-    RoomView, Stage, UnknownView, View,
+    AccessPointView, AddressView, CalibrationView, DeviceView, Heard, Home, HouseView, Link, PersonView,
+    Problem, Reason, RoomView, Stage, UnknownView, View,
 };
 use whichroom_presence::setup::SsidKind;
 use whichroom_wire::aggregator::{DeviceState, HouseState};
@@ -163,6 +163,11 @@ pub fn view() -> View {
                 ..access_point("ap-attic", ("attic", "Attic"), false, 0)
             },
         ],
+        addresses: vec![AddressView {
+            device: id("anna-phone"),
+            mac: "02:00:00:00:00:01".parse().unwrap(),
+            host: None,
+        }],
         unknown: vec![
             UnknownView {
                 mac: "02:00:00:00:00:77".parse().unwrap(),
@@ -179,7 +184,7 @@ pub fn view() -> View {
                 signal_dbm: Some(-61),
             },
             UnknownView {
-                mac: "02:00:00:00:00:78".parse().unwrap(),
+                mac: "b8:27:eb:00:00:78".parse().unwrap(),
                 ap: id("ap-garden"),
                 ssid: None,
                 kind: SsidKind::Family,

@@ -465,6 +465,6 @@ impl Follow {
 }
 
 #[cfg(test)]
-mod example;
+pub mod example;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,8 @@ use super::calibration::Calibration;
 use super::outdated::is_older;
 use crate::clock::Clock;
 use crate::install::Install;
+use crate::names::vendors::vendor;
+use crate::names::{HostNames, Named};
 use crate::topics::room_of;
 
 /// What the page says beside the decisions.
@@ -52,8 +54,8 @@ impl PageContext {
 }
 
 /// The whole page as one line of JSON.
-pub fn page_json(view: &View, clock: &Clock, context: &PageContext) -> String {
-    let writer = Writer { view, clock, context, hues: hues(view) };
+pub fn page_json(view: &View, names: &HostNames, clock: &Clock, context: &PageContext) -> String {
+    let writer = Writer { view, names, clock, context, hues: hues(view) };
     // Structs with string keys always serialize; the page keeps what it shows on an empty text.
     serde_json::to_string(&writer.page()).unwrap_or_default()
 }
@@ -163,8 +165,14 @@ struct AccessPoint<'a> {
 #[derive(Serialize)]
 struct Unknown<'a> {
     mac: String,
-    name: Option<&'a str>,
-    address: Option<&'a str>,
+    /// Its host name.
+    host: Option<String>,
+    address: Option<String>,
+    /// Who made it; nobody can tell of an address that it made up.
+    vendor: Option<&'static str>,
+    private_mac: bool,
+    /// The known device that it likely is, under another address.
+    same_as: Option<&'a Id>,
     ap: &'a str,
     ssid: Option<&'a str>,
     /// Whom the network is for.
@@ -185,6 +193,7 @@ struct ProblemText<'a> {
 
 struct Writer<'a> {
     view: &'a View,
+    names: &'a HostNames,
     clock: &'a Clock,
     context: &'a PageContext,
     hues: BTreeMap<&'a Id, u16>,
@@ -313,10 +322,14 @@ impl<'a> Writer<'a> {
     }
 
     fn unknown(&self, unknown: &'a UnknownView) -> Unknown<'a> {
+        let Named { host, address } = self.names.of(unknown);
         Unknown {
             mac: unknown.mac.to_string(),
-            name: unknown.host.as_ref().and_then(|host| host.name.as_deref()),
-            address: unknown.host.as_ref().and_then(|host| host.address.as_deref()),
+            host,
+            address,
+            vendor: vendor(unknown.mac),
+            private_mac: unknown.mac.is_locally_administered(),
+            same_as: self.names.same_as(unknown, self.view),
             ap: self.ap_name(&unknown.ap),
             ssid: unknown.ssid.as_deref(),
             kind: unknown.kind,
@@ -416,7 +429,7 @@ mod tests {
 
     fn page(view: &View, context: &PageContext) -> Value {
         let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap(), 1);
-        serde_json::from_str(&page_json(view, &clock, context)).unwrap()
+        serde_json::from_str(&page_json(view, &HostNames::default(), &clock, context)).unwrap()
     }
 
     /// Replaces every time by `<text>`, and checks that it is one.

@@ -19,12 +19,17 @@ function group(label, options) {
 }
 
 /// What may be said of one device: it is a person's, somebody new's, or a known phone under another address.
+/// What somebody began to say stays; else the choices follow the home.
 function fill(cell) {
-  if (cell.childElementCount) return;
+  const devices = state.people.flatMap((person) => person.devices);
+  const offered = [cell.dataset.sameAs, cell.dataset.host, ...state.people.map(({ id }) => id), ...devices.map(({ id }) => id)].join(" ");
+  const isTouched = cell.dataset.touched || cell.contains(document.activeElement);
+  if (cell.dataset.offered === offered || (cell.dataset.offered && isTouched)) return;
+  cell.dataset.offered = offered;
+  const likely = devices.find(({ id }) => id === cell.dataset.sameAs);
   const select = make("select", "");
   select.setAttribute("aria-label", `Whose ${cell.dataset.host || cell.dataset.mac} is`);
   select.append(choice("", "nobody's yet"), choice("new", "somebody new …"));
-  const devices = state.people.flatMap((person) => person.devices);
   select.append(...[
     group("A further device of", state.people.map(({ id, name }) => choice(`person ${id}`, name))),
     group("The same phone as", devices.map(({ id, name }) => choice(`device ${id}`, name))),
@@ -35,16 +40,25 @@ function fill(cell) {
   const button = make("button", "small", "Save");
   button.type = "button";
   button.hidden = true;
-  select.addEventListener("change", () => {
+  const chosen = () => {
     const kind = select.value.split(" ")[0];
     name.hidden = kind !== "new" && kind !== "person";
     name.placeholder = kind === "new" ? "their name" : "what it is called (optional)";
     name.setAttribute("aria-label", name.placeholder);
     name.value = kind === "person" ? cell.dataset.host : "";
     button.hidden = !kind;
+  };
+  select.addEventListener("change", () => {
+    cell.dataset.touched = select.value;
+    chosen();
   });
   button.addEventListener("click", () => adopt(cell, select.value, name.value.trim(), button));
   cell.replaceChildren(select, name, button);
+  if (likely) {
+    select.value = `device ${likely.id}`;
+    chosen();
+    cell.append(make("span", "quiet", ` has the name of ${likely.name}, which is not here`));
+  }
 }
 
 async function adopt(cell, choice, name, button) {

@@ -235,21 +235,26 @@ function drawAccessPoint(element, ap) {
 }
 
 /// Phones make an address of their own for each network; it names no maker.
-const isPrivate = (mac) => (parseInt(mac.slice(0, 2), 16) & 2) !== 0;
+function makerOf(device) {
+  return device.private_mac ? "private address" : device.vendor ?? "maker not known";
+}
 
 function drawUnknown(element, device) {
   const cell = (...children) => make("td", "", ...children);
-  element.replaceChildren(
-    cell(device.name ?? (isPrivate(device.mac) ? "no name, private address" : "no name")),
+  const adopt = element.querySelector("td.adopt") ?? element.appendChild(make("td", "adopt"));
+  // Somebody may be choosing in the last cell: it stays where it is.
+  while (element.firstElementChild !== adopt) element.firstElementChild.remove();
+  adopt.before(
+    cell(device.host ?? "no name", " ", make("span", "quiet", makerOf(device))),
     cell(make("code", "", device.mac), device.address ? ` ${device.address}` : ""),
     cell(device.ap),
     cell(device.ssid ?? ""),
     cell(device.signal_dbm === null ? "" : `${device.signal_dbm} dBm`),
     cell(counter(device.since)),
-    make("td", "adopt"),
   );
-  element.lastElementChild.dataset.mac = device.mac;
-  element.lastElementChild.dataset.host = device.name ?? "";
+  adopt.dataset.mac = device.mac;
+  adopt.dataset.host = device.host ?? "";
+  adopt.dataset.sameAs = device.same_as ?? "";
 }
 
 function personExample(unknown) {
