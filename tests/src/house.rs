@@ -341,6 +341,14 @@ impl House {
         String::from_utf8_lossy(&body).into_owned()
     }
 
+    /// Posts a command to the page, which takes it.
+    pub fn page_post(&mut self, path: &str, body: &Value) {
+        let page = self.page_address();
+        let (head, answer) = http::post(page.trim_start_matches("http://"), path, &body.to_string());
+        let answer = String::from_utf8_lossy(&answer);
+        assert_eq!(http::status(&head), "200", "{path}: {head}{answer}");
+    }
+
     /// An access point.
     pub fn ap(&mut self, name: &str) -> &mut AccessPoint {
         self.aps.get_mut(name).unwrap_or_else(|| panic!("no access point {name}"))

@@ -10,6 +10,16 @@ pub fn ask(address: &str, request: &str) -> (String, Vec<u8>) {
     send(address, &format!("{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"))
 }
 
+/// The answer to a POST with JSON, as the page sends it.
+pub fn post(address: &str, path: &str, body: &str) -> (String, Vec<u8>) {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    send(address, &format!("{head}{body}"))
+}
+
 /// Head and body of the answer to a request as it is sent; the connection is read until it is closed.
 pub fn send(address: &str, request: &str) -> (String, Vec<u8>) {
     let failed = |error: std::io::Error| -> ! { panic!("{request} from {address}: {error}") };

@@ -54,13 +54,14 @@ fn take(mut bytes: &[u8], table: &mut BTreeSet<(Mac, IpAddr)>) -> io::Result<boo
     while !bytes.is_empty() {
         let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
-        match &message.payload {
-            NetlinkPayload::Done(_) => return Ok(true),
-            NetlinkPayload::Error(error) => return Err(error.to_io()),
-            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) => {
-                table.extend(neighbour(entry));
-            }
-            _ => {}
+        if let NetlinkPayload::Done(_) = &message.payload {
+            return Ok(true);
+        }
+        if let NetlinkPayload::Error(error) = &message.payload {
+            return Err(error.to_io());
+        }
+        if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) = &message.payload {
+            table.extend(neighbour(entry));
         }
         // Messages begin at multiples of four bytes.
         let length = usize::try_from(message.header.length).unwrap_or(usize::MAX).max(1);
@@ -74,14 +75,17 @@ fn neighbour(entry: &NeighbourMessage) -> Option<(Mac, IpAddr)> {
     if matches!(entry.header.state, NeighbourState::Incomplete | NeighbourState::Failed) {
         return None;
     }
-    let mac = entry.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::LinkLayerAddress(octets) => <[u8; 6]>::try_from(octets.as_slice()).ok(),
-        _ => None,
+    let mac = entry.attributes.iter().find_map(|attribute| {
+        let NeighbourAttribute::LinkLayerAddress(octets) = attribute else { return None };
+        <[u8; 6]>::try_from(octets.as_slice()).ok()
     })?;
-    let address = entry.attributes.iter().find_map(|attribute| match attribute {
-        NeighbourAttribute::Destination(NeighbourAddress::Inet(address)) => Some(IpAddr::V4(*address)),
-        NeighbourAttribute::Destination(NeighbourAddress::Inet6(address)) => Some(IpAddr::V6(*address)),
-        _ => None,
+    let address = entry.attributes.iter().find_map(|attribute| {
+        let NeighbourAttribute::Destination(address) = attribute else { return None };
+        if let NeighbourAddress::Inet(address) = address {
+            return Some(IpAddr::V4(*address));
+        }
+        let NeighbourAddress::Inet6(address) = address else { return None };
+        Some(IpAddr::V6(*address))
     })?;
     Some(Mac::new(mac)).filter(|mac| mac.is_station()).map(|mac| (mac, address))
 }

@@ -40,18 +40,18 @@ pub fn answer(id: u16, address: IpAddr, packet: &[u8]) -> Option<Answer> {
     if !is_ours {
         return None;
     }
-    Some(match packet.rcode() {
-        RCODE::NoError => found(&packet, &name, address).map_or(Answer::Nameless, Answer::Name),
-        RCODE::NameError => Answer::Nameless,
-        _ => Answer::Refused,
-    })
+    let rcode = packet.rcode();
+    if rcode == RCODE::NoError {
+        return Some(found(&packet, &name, address).map_or(Answer::Nameless, Answer::Name));
+    }
+    Some(if rcode == RCODE::NameError { Answer::Nameless } else { Answer::Refused })
 }
 
 fn found(packet: &Packet<'_>, name: &Name<'_>, address: IpAddr) -> Option<String> {
     let ours = packet.answers.iter().filter(|record| record.name == *name);
-    let pointers = ours.filter_map(|record| match &record.rdata {
-        RData::PTR(pointer) => Some(&pointer.0),
-        _ => None,
+    let pointers = ours.filter_map(|record| {
+        let RData::PTR(pointer) = &record.rdata else { return None };
+        Some(&pointer.0)
     });
     pointers.filter_map(|pointer| host(pointer, address)).next()
 }
