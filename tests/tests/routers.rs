@@ -256,3 +256,20 @@ fn station(table: &Value, mac: Mac) -> Value {
     let stations = table["stations"].as_array().cloned().unwrap_or_default();
     stations.into_iter().find(|station| station["mac"] == mac.to_string().as_str()).unwrap_or_default()
 }
+
+/// Programs of megabytes do not fit beside an access point's own, and interpreters even less.
+#[test]
+fn too_big() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target");
+    let programs = root.join("packages/programs");
+    for target in &TARGETS {
+        for (variant, bytes_max) in [(Variant::Plain, target.size_max), (Variant::Tls, targets::TLS_SIZE_MAX)]
+        {
+            let program = programs.join(target.triple).join(variant.package());
+            let bytes = program.metadata().map(|metadata| metadata.len());
+            let bytes =
+                bytes.unwrap_or_else(|error| panic!("{}: {error}: run make packages", program.display()));
+            assert!(bytes <= bytes_max, "{}: {bytes} bytes, {bytes_max} are allowed", program.display());
+        }
+    }
+}

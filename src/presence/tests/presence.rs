@@ -596,6 +596,7 @@ fn dead_ap_retained() {
     house.pass(2 * HOUR);
     house.restart(10);
     house.deliver_retained("kitchen");
+    assert_eq!(house.view().access_points[0].link, Link::Offline, "what the broker kept is no life");
     house.pass(HOUR);
     house.assert_never_away();
     assert!(house.person(0).stale_since.is_some());
@@ -938,6 +939,15 @@ fn clock_step() {
     house.ap("garden").booted_at += 100_000;
     house.pass(5 * MINUTE);
     house.assert_never_away();
+    // It runs ahead all at once: an age is an age all the same, so what is older than her return is no departure.
+    house.ap("garden").booted_at -= 300_000;
+    house.send_table("garden");
+    house.pass(MINUTE);
+    house.associate("garden", 1, ANN, -78);
+    house.pass(20);
+    house.send_event("garden", ANN, bss("garden", 1), Change::Deauth, 60_000);
+    house.pass(10);
+    assert_eq!(house.view().devices[0].state, DeviceState::Present);
     // Ages in the future, or older than anything.
     for age_ms in [u64::MAX, 0] {
         house.send_event("garden", ANN, bss("garden", 1), Change::Probe { signal_dbm: Some(-50) }, age_ms);
@@ -1066,6 +1076,32 @@ fn setup_change_keeps_state() {
     assert!(house.moves().is_empty());
     house.associate("garden", 1, ANN, -70);
     assert_eq!(house.homes(), [At::Home, At::Home]);
+}
+
+#[test]
+fn a_new_device_makes_nobody_unknown() {
+    // Home and away are never taken back because of a device that nobody decided about yet.
+    let mut house = House::ann_is_away();
+    let mut setup = setup();
+    for (person, device, last) in [(0, "ann-tablet", 7), (1, "ben-tablet", 8)] {
+        setup.people[person].devices.push(whichroom_presence::setup::DeviceSetup {
+            id: id(device),
+            name: device.to_owned(),
+            macs: vec![whichroom_wire::Mac::new([2, 0, 0, 0, 3, last])],
+            counts: whichroom_presence::setup::Counts::Always,
+        });
+    }
+    house.engine.handle_setup(setup.clone(), house.now());
+    house.setup = setup;
+    house.tick();
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    house.pass(10 * MINUTE);
+    assert_eq!(house.homes(), [At::Away, At::Home]);
+    assert!(
+        house.people_said().iter().all(|person| person.home != At::Undecided),
+        "{:?}",
+        house.people_said()
+    );
 }
 
 #[test]
@@ -1383,6 +1419,7 @@ fn random_mac() {
     setup.people[0].devices[0].macs.push(rotated);
     house.engine.handle_setup(setup.clone(), house.now());
     house.setup = setup;
+    assert!(house.view().unknown.is_empty(), "no stranger from now on");
     house.pass(MINUTE);
     assert_eq!(house.homes(), [At::Home, At::Home]);
     assert!(house.view().unknown.is_empty());

@@ -40,6 +40,10 @@ fn same_ap_flap() {
     // What the access point does itself is not the phone's flapping.
     spans.iter_mut().for_each(|span| span.ended = Some(Ended::ApRestarted));
     assert_eq!(kinds(&History::of(spans), DAY), []);
+    // A drop now and then is none either, however many they come to.
+    let mut spans = bounce(phone(1), 0, 50 * MINUTE, 28, &[1]);
+    spans.iter_mut().for_each(|span| (span.end, span.ended) = (span.end.before(20_000), Some(Ended::Left)));
+    assert_eq!(kinds(&History::of(spans), DAY), []);
     // A phone that sleeps and comes back every half hour is well.
     let mut spans = bounce(phone(1), 0, 30 * MINUTE, 48, &[1]);
     spans.iter_mut().for_each(|span| (span.end, span.ended) = (span.end.before(600_000), Some(Ended::Left)));
