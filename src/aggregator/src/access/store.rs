@@ -51,19 +51,23 @@ impl Store {
         &self.password
     }
 
-    /// What the password's file says now.
-    pub fn load_password(&self) -> Password {
-        let unreadable =
-            |why: &dyn std::fmt::Display| Password::Unreadable(format!("{}: {why}", self.password.display()));
+    /// What the password's file says now; an error is one of the disk, which may pass.
+    pub fn load_password(&self) -> io::Result<Password> {
         let text = match read(&self.password) {
             Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Password::Unset,
-            Err(error) => return unreadable(&error),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Password::Unset),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => String::new(),
+            Err(error) => return Err(error),
         };
-        match Hash::read(&text) {
-            Ok(hash) => Password::Set(hash),
-            Err(_) => unreadable(&"it holds no argon2id hash; whichroom password --reset begins anew"),
-        }
+        Ok(Hash::read(&text).map_or_else(
+            |_| self.unreadable("it holds no argon2id hash; whichroom password --reset begins anew"),
+            Password::Set,
+        ))
+    }
+
+    /// The password's file cannot be used.
+    pub fn unreadable(&self, why: &str) -> Password {
+        Password::Unreadable(format!("{}: {why}", self.password.display()))
     }
 
     /// Keeps the password's hash.
@@ -133,30 +137,32 @@ mod tests {
     fn a_password_is_kept_for_its_owner_alone() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::in_directory(directory.path());
-        assert_eq!(store.load_password(), Password::Unset);
+        assert_eq!(store.load_password().unwrap(), Password::Unset);
         // Whoever left it open does not keep it open.
         fs::write(store.password_file(), "").unwrap();
         fs::set_permissions(store.password_file(), fs::Permissions::from_mode(0o644)).unwrap();
         store.save_password(&hash("password1")).unwrap();
         let mode = fs::metadata(store.password_file()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(store.load_password(), Password::Set(hash("password1")));
+        assert_eq!(store.load_password().unwrap(), Password::Set(hash("password1")));
         assert!(store.remove_password().unwrap() && !store.remove_password().unwrap());
-        assert_eq!(store.load_password(), Password::Unset);
+        assert_eq!(store.load_password().unwrap(), Password::Unset);
     }
 
     #[test]
     fn a_file_that_does_not_read_is_no_missing_password() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::in_directory(directory.path());
-        for text in ["", "password1", "$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHRzYWx0$CTFh"] {
+        for text in
+            [&b""[..], b"password1", b"\xff\xfe", b"$argon2id$v=19$m=4194304,t=1,p=1$c29tZXNhbHRzYWx0$CTFh"]
+        {
             fs::write(store.password_file(), text).unwrap();
-            let Password::Unreadable(why) = store.load_password() else { panic!("{text}") };
+            let Password::Unreadable(why) = store.load_password().unwrap() else { panic!("{text:?}") };
             assert!(why.contains("page-password") && why.contains("--reset"), "{why}");
         }
         fs::remove_file(store.password_file()).unwrap();
         fs::create_dir(store.password_file()).unwrap();
-        assert!(matches!(store.load_password(), Password::Unreadable(_)));
+        assert!(store.load_password().is_err());
     }
 
     #[test]

@@ -73,7 +73,9 @@ impl From<Denied> for Refused {
 impl Gate {
     /// With what is kept in `store`; without one a password holds until the program ends.
     pub fn new(store: Option<Store>, sign_in: SignIn, tokens: Vec<Token>) -> Result<Gate, String> {
-        let password = store.as_ref().map_or(Password::Unset, Store::load_password);
+        let password = store.as_ref().map_or(Password::Unset, |store| {
+            store.load_password().unwrap_or_else(|error| store.unreadable(&error.to_string()))
+        });
         say_unreadable(&password);
         let sessions = store.as_ref().map_or(Vec::new(), |store| store.load_sessions(&password));
         Ok(Gate {
@@ -129,9 +131,9 @@ impl Gate {
         let mut ticks = interval(WATCH_EVERY);
         loop {
             ticks.tick().await;
-            // A file of a hundred bytes, on the page's own thread.
-            if let Some(store) = &self.store {
-                self.handle_password(store.load_password());
+            // A file of a hundred bytes, on the page's own thread. A disk that fails for a moment signs nobody out.
+            if let Some(Ok(password)) = self.store.as_ref().map(Store::load_password) {
+                self.handle_password(password);
             }
             self.offer_code();
         }
@@ -228,24 +230,37 @@ impl Gate {
     ) -> Result<String, Refused> {
         let taken = self.access().take_code(peer, code, self.now());
         if let Err(denied) = taken {
-            log::warn!("{peer} tried to set a password with a wrong code");
+            if denied == Denied::Wrong {
+                log::warn!("{peer} tried to set a password with a wrong code");
+            }
             // The next one, if that was one too many.
             self.offer_code();
             return Err(denied.into());
         }
-        let salt = random().map_err(Refused::Failed)?;
-        let hash = self.slowly(move || Hash::new(&password, &salt)).await?.map_err(Refused::Failed)?;
-        if let Some(store) = self.store.clone() {
-            let kept = hash.clone();
-            let kept = spawn_blocking(move || store.save_password(&kept)).await;
-            kept.map_err(|error| Refused::Failed(error.to_string()))?
-                .map_err(|error| Refused::Failed(format!("the password cannot be kept: {error}")))?;
-        }
+        let hash = match self.keep_password(password).await {
+            Ok(hash) => hash,
+            Err(refused) => {
+                // The code is used up.
+                self.access().want_code();
+                return Err(refused);
+            }
+        };
         let random = random().map_err(Refused::Failed)?;
         let cookie = self.access().set_password(hash, &random, self.now());
         log::warn!("{peer} set the page's password");
         self.keep_sessions().await;
         Ok(cookie)
+    }
+
+    async fn keep_password(&self, password: String) -> Result<Hash, Refused> {
+        let salt = random().map_err(Refused::Failed)?;
+        let hash = self.slowly(move || Hash::new(&password, &salt)).await?.map_err(Refused::Failed)?;
+        let Some(store) = self.store.clone() else { return Ok(hash) };
+        let kept = hash.clone();
+        let kept = spawn_blocking(move || store.save_password(&kept)).await;
+        kept.map_err(|error| Refused::Failed(error.to_string()))?
+            .map_err(|error| Refused::Failed(format!("the password cannot be kept: {error}")))?;
+        Ok(hash)
     }
 
     /// Ends the session of a visitor, or every session.

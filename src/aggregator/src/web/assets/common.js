@@ -34,9 +34,10 @@ function signInFirst() {
 /// Who came over the network may sign out again.
 ask("session").then(({ by }) => {
   if (!by) return signInFirst();
-  const button = $("sign-out");
-  button.hidden = by !== "session";
-  button.addEventListener("click", () => command("sign-out", {}).then(signInFirst, () => {}));
+  $("signed-in").hidden = by !== "session";
+  const signOut = (what) => command("sign-out", what).then(signInFirst, () => {});
+  $("sign-out").addEventListener("click", () => signOut({}));
+  $("sign-out-all").addEventListener("click", () => signOut({ everywhere: true }));
 }, () => {});
 
 /// Sends a command.
