@@ -9,9 +9,13 @@ use whichroom_wire::{Id, Mac};
 use super::file::quoted;
 use crate::Failure;
 use crate::config::{self, BrokerChoice, ExternalBroker};
+use crate::server::PAGE_PORT;
 use crate::state::random_hex;
 
 pub(super) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 1883);
+
+/// The page on every address of this machine.
+pub(super) const PAGE_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PAGE_PORT);
 
 /// What was asked for.
 pub(super) struct Answers {
@@ -20,6 +24,8 @@ pub(super) struct Answers {
     pub(super) access_points: Vec<ApAnswer>,
     pub(super) people: Vec<(String, Vec<Mac>)>,
     pub(super) feed: Option<config::Feed>,
+    /// Where the page listens, if others than this machine are to come.
+    pub(super) page: Option<SocketAddr>,
 }
 
 pub(super) enum Broker {
@@ -119,5 +125,14 @@ pub(super) fn person_answer(text: &str) -> Result<(String, Vec<Mac>), String> {
         Err("a person needs a name".to_owned())
     } else {
         Ok((name.trim().to_owned(), macs))
+    }
+}
+
+/// Whether the page is to be open to the network: yes or no, and no if nothing is said.
+pub(super) fn page_answer(text: &str) -> Result<Option<SocketAddr>, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "" | "n" | "no" => Ok(None),
+        "y" | "yes" => Ok(Some(PAGE_LISTEN)),
+        _ => Err("y or n".to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use whichroom_mqtt::Fingerprint;
 
 use super::answers::{
-    Answers, Broker, DEFAULT_LISTEN, TlsAnswer, ap_answer, embedded, external, person_answer,
+    Answers, Broker, DEFAULT_LISTEN, TlsAnswer, ap_answer, embedded, external, page_answer, person_answer,
 };
 use crate::Failure;
 use crate::config::{self, default_site};
@@ -34,7 +34,16 @@ pub(super) fn ask(input: &mut impl BufRead) -> Result<Answers, Failure> {
         ));
     }
     let people = several(input, "person, as Name=aa:bb:cc:dd:ee:ff (empty: no more)", person_answer)?;
-    Ok(Answers { site: default_site(), broker, access_points, people, feed: None })
+    let page = loop {
+        match page_answer(&question(
+            input,
+            "open the page to your network, with a password? (y or n; empty: n)",
+        )?) {
+            Ok(page) => break page,
+            Err(why) => crate::print(&format!("{why}\n"))?,
+        }
+    };
+    Ok(Answers { site: default_site(), broker, access_points, people, feed: None, page })
 }
 
 /// Asks for what belongs to the broker at an address; the inner error is to be said before it is asked for again.

@@ -50,6 +50,12 @@ pub(super) fn render(answers: &Answers) -> String {
         }
         let _ = writeln!(text, "listen = \"{}\"\n", feed.listen);
     }
+    if let Some(page) = answers.page {
+        let _ = writeln!(
+            text,
+            "# The page, open to the network: the log shows a one-time code to set its password with.\n[web]\nlisten = \"{page}\"\n"
+        );
+    }
     if answers.access_points.is_empty() {
         text.push_str("# Access points appear by themselves; name them to give them rooms.\n# [[ap]]\n# id = \"kitchen\"\n# room = \"Kitchen\"\n# exit = false        # true: people leave home past it\n\n");
     }

@@ -41,6 +41,7 @@ whichroom init: writes whichroom.toml. Asks, unless the broker is given by flags
   --person NAME[=MAC,...]      a person and their phones' MAC addresses; repeatable
   --feed DIR                   serve this feed of whichroom-package build, and print one line for each access point
     --feed-listen ADDRESS:PORT where (default 0.0.0.0:8738)
+  --page ADDRESS:PORT          open the page to the network (0.0.0.0:8737 for every address); it asks for a password
   --site ID                    the site in the topics (default home)
   --config FILE                file to write (default whichroom.toml)
   --force                      replace the file if there is one
@@ -58,6 +59,7 @@ struct Flags {
     people: Vec<(String, Vec<Mac>)>,
     feed: Option<PathBuf>,
     feed_listen: Option<SocketAddr>,
+    page: Option<SocketAddr>,
     site: Option<Id>,
     config: Option<PathBuf>,
     force: bool,
@@ -83,6 +85,7 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Long("feed-listen") => {
                 flags.feed_listen = Some(args.value()?.parse_with(config::socket_address)?);
             }
+            Long("page") => flags.page = Some(args.value()?.parse_with(config::socket_address)?),
             Long("site") => flags.site = Some(args.value()?.parse()?),
             Long("config") => flags.config = Some(args.value()?.into()),
             Long("force") => flags.force = true,
@@ -151,7 +154,8 @@ fn answers(flags: Flags) -> Result<Answers, Failure> {
         ));
     }
     let site = flags.site.unwrap_or_else(default_site);
-    Ok(Answers { site, broker, access_points: flags.access_points, people: flags.people, feed: None })
+    let (access_points, people) = (flags.access_points, flags.people);
+    Ok(Answers { site, broker, access_points, people, feed: None, page: flags.page })
 }
 
 fn write_private(file: &Path, text: &str) -> io::Result<()> {
@@ -180,6 +184,7 @@ mod tests {
                 person_answer("Bo").unwrap(),
             ],
             feed: None,
+            page: None,
         }
     }
 
@@ -213,6 +218,17 @@ mod tests {
         assert!(text.contains("whichroom-agent --broker mqtt://192.0.2.7:1883 --site home --name garden --credentials /etc/whichroom.credentials"), "{text}");
         assert!(text.contains(&answers.access_points[0].password));
         assert_ne!(answers.access_points[0].password, answers.access_points[1].password);
+    }
+
+    #[test]
+    fn a_page_for_the_network_is_in_the_file_and_in_the_next_steps() {
+        let embedded = Broker::Embedded { listen: DEFAULT_LISTEN, home_assistant_password: "x".to_owned() };
+        let answers = Answers { page: Some(answers::PAGE_LISTEN), ..answers_with(embedded) };
+        let (config, remarks) = config::parse(&render(&answers), Path::new("/nonexistent"));
+        let web = config.unwrap_or_else(|| panic!("{remarks:?}")).web;
+        assert_eq!(web.listen, answers.page);
+        let text = next_steps(&answers, Path::new("f"), "192.0.2.7".parse().unwrap());
+        assert!(text.contains("The page: http://192.0.2.7:8737/\n"), "{text}");
     }
 
     #[test]
@@ -279,7 +295,7 @@ mod tests {
     fn how_a_broker_with_tls_is_known_is_asked_until_it_makes_sense() {
         let print = "AB:".repeat(32);
         let mut input =
-            format!("mqtts://nas\n/nonexistent.pem\n\nmqtts://nas\n{print}\n\nkitchen\n\n\n").into_bytes();
+            format!("mqtts://nas\n/nonexistent.pem\n\nmqtts://nas\n{print}\n\nkitchen\n\n\n\n").into_bytes();
         let Ok(answers) = ask(&mut &input[..]) else { panic!("refused") };
         let Broker::External { tls, .. } = &answers.broker else { panic!("not what was said") };
         assert_eq!((tls.fingerprint.as_deref(), &tls.ca), (Some(print.as_str()), &None));
@@ -290,12 +306,13 @@ mod tests {
     #[test]
     fn answers_are_read_from_a_terminal() {
         let mut input =
-            "ftp://x\nmqtt://h\nme\npw.txt\nküche=Küche,exit\n\nAda=nonsense\nAda=aa:bb:cc:dd:ee:01\n\n"
+            "ftp://x\nmqtt://h\nme\npw.txt\nküche=Küche,exit\n\nAda=nonsense\nAda=aa:bb:cc:dd:ee:01\n\nperhaps\ny\n"
                 .as_bytes();
         let Ok(answers) = ask(&mut input) else { panic!("refused") };
         assert!(answers.access_points[0].exit);
         assert_eq!(answers.access_points[0].id, "kuche".parse().unwrap());
         assert_eq!(answers.people.len(), 1);
+        assert_eq!(answers.page, Some(answers::PAGE_LISTEN));
         assert!(ask(&mut "mqtt://h\n".as_bytes()).is_err());
     }
 }

@@ -21,6 +21,14 @@ pub(super) fn next_steps(answers: &Answers, file: &Path, address: IpAddr) -> Str
             broker.url
         );
     }
+    if let Some(page) = answers.page {
+        let ip = if page.ip().is_unspecified() { address } else { page.ip() };
+        let _ = write!(
+            text,
+            "\nThe page: http://{}/\nThe log shows a one-time code, with which it takes a password.\n",
+            SocketAddr::new(ip, page.port())
+        );
+    }
     let feed = answers.feed.as_ref().map(|feed| install::feed_url(feed.listen, address));
     let lines = |name: &str, credentials: Option<(&str, &str)>| match &feed {
         Some(feed) => {
