@@ -80,6 +80,32 @@ fn bouncing_phone() {
     house.assert_never_away();
 }
 
+/// Seven seconds to a minute on each, for two hours: too slow to be noise, and nobody walks. Where it stays in the end, it
+/// is.
+#[test]
+fn bouncing_phone_that_takes_its_time() {
+    let mut house = House::lived_in();
+    let (mut on, mut other) = ("kitchen", "bedroom");
+    for bounce in 0..160u64 {
+        house.roam(on, other, 1, ANN, -71);
+        (on, other) = (other, on);
+        let (kitchen, bedroom) = (bss("kitchen", 1), bss("bedroom", 1));
+        let louder = i8::from(on == "bedroom");
+        house.send_event("kitchen", ANN, kitchen, Change::Probe { signal_dbm: Some(-71 - louder) }, 0);
+        house.send_event("bedroom", ANN, bedroom, Change::Probe { signal_dbm: Some(-72 + louder) }, 0);
+        house.pass(7 + bounce * 29 % 53);
+        house.signal(on, ANN, -71);
+    }
+    assert!(house.moves().len() <= 3, "{:?}", house.moves());
+    house.roam(on, other, 1, ANN, -50);
+    for _ in 0..12 {
+        house.pass(5);
+        house.signal(other, ANN, -50);
+    }
+    assert_eq!(house.room(0), Some(other.into()), "it was carried there");
+    house.assert_never_away();
+}
+
 #[test]
 fn asleep_in_bedroom() {
     let mut house = House::lived_in();

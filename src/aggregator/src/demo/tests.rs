@@ -49,6 +49,18 @@ fn bouncing_phone_moves_nobody_to_and_fro() {
 }
 
 #[test]
+fn a_phone_that_goes_to_and_fro_all_day_does_not_take_its_owner_along() {
+    for seed in [2, 3] {
+        let of = |plan| after(&mut direct(plan, seed), 3);
+        let (sick, well) = (of(Plan::house().with_restless_phone()), of(Plan::house()));
+        // Two hundred associations, and as many changes of room as people make.
+        assert!(sick.changes < 2 * sick.true_changes + 10, "{sick:?}");
+        assert!(sick.room.share() > Some(0.75) && well.room.share() > Some(0.75), "{sick:?} {well:?}");
+        assert_eq!(sick.false_aways, 0);
+    }
+}
+
+#[test]
 fn an_access_point_that_dies_sends_nobody_away() {
     for ap in ["garden", "kitchen", "living-room", "bedroom", "kids-room", "office"] {
         let death = Incident { at_ms: 1_200_000, what: IncidentKind::Death { ap: ap.parse().unwrap() } };

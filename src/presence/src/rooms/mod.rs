@@ -11,6 +11,7 @@ mod levels;
 mod model;
 #[cfg(test)]
 mod tests;
+mod wavering;
 
 pub use model::{Model, Place, Receiver};
 
@@ -18,6 +19,7 @@ use crate::Moment;
 use crate::timers::ApIndex;
 use levels::{Heard, Levels};
 use model::Observation;
+use wavering::Wavering;
 
 /// APs remembered for one device.
 const AP_LIMIT: usize = 16;
@@ -102,6 +104,7 @@ pub struct RoomEstimate {
     near_db: f32,
     /// How loudly the AP it is on heard it when that was weighed last.
     weighed_dbm: Option<f32>,
+    wavering: Wavering,
     /// How often it changed APs lately, and when last.
     changes: f32,
     changed_at: Moment,
@@ -229,6 +232,9 @@ impl RoomEstimate {
         }
         if let Some(before) = before {
             self.heard.forget_older(before, now.before(LOOKING_MS));
+            if let Some(to) = associated {
+                self.wavering.note_change(before, to, now);
+            }
             self.changes = self.changes_at(now) + 1.0;
             self.changed_at = now;
         }
@@ -243,6 +249,9 @@ impl RoomEstimate {
         let count = self.heard.fresh_into(&mut levels, now);
         let (levels, calm) = (&levels[..count], self.calm_at(now));
         let own = levels.iter().find(|heard| Some(heard.ap) == self.associated).map(|heard| heard.dbm);
+        if let Some(own) = own {
+            self.wavering.note_level(own);
+        }
         let chosen = if self.associated.is_some() { (calm - self.counted).max(0.0) } else { 0.0 };
         let near_db = own.map_or(0.0, |own| model::near_db(own) * calm);
         let observation = Observation {
@@ -316,7 +325,7 @@ impl RoomEstimate {
             weight.part *= log.exp();
         }
         self.normalize();
-        let changed = self.decide(now);
+        let changed = self.decide(model, now);
         self.confidence = self.surety(logs, changed);
         changed
     }
@@ -403,12 +412,17 @@ impl RoomEstimate {
 
     /// The room changes when another is believed. The first one is the likeliest: a phone that chose an AP is
     /// somewhere, and what only passed by is waited for.
-    fn decide(&mut self, now: Moment) -> bool {
+    fn decide(&mut self, model: &Model, now: Moment) -> bool {
         let is_first = self.room.is_none() && self.associated.is_some();
         let best = self.weights.iter().max_by(|one, other| one.part.total_cmp(&other.part));
         let best = best.filter(|best| best.part > BELIEVED || is_first);
         let Some(best) = best.filter(|best| self.room != Some(best.room)) else { return false };
         let room = best.room;
+        let wavers_at =
+            |room: usize| self.wavering.is_at(|ap| model.rooms_spoken_for(ap).contains(&room), now);
+        if self.room.is_some_and(|current| wavers_at(current) && wavers_at(room)) {
+            return false;
+        }
         self.enter(room, now);
         true
     }
@@ -465,6 +479,7 @@ impl RoomEstimate {
         self.associated = self.associated.and_then(&ap);
         self.heard.renumber(&ap);
         self.reported.renumber(&ap);
+        self.wavering.renumber(&ap);
     }
 }
 
