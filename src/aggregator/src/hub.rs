@@ -9,6 +9,10 @@
 //! ```
 //!
 //! Nothing but its own instance's status is published before `Active`, so two aggregators never argue about one house.
+//!
+//! Home Assistant may have a broker of its own. It is told the same there, and its commands are taken; what access points
+//! say comes from theirs alone, and which aggregator is alone is decided there. While that one is lost, Home Assistant
+//! goes on being told what is held and what is wrong.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -25,7 +29,8 @@ use crate::clock::Clock;
 use crate::command::{Command, Outcome};
 use crate::config::HomeAssistant;
 use crate::decider::{Decider, Given};
-use crate::home_assistant::{BORN, Desired, Device, Home, Owned, Published, birth_topic};
+use crate::home_assistant::{BORN, Desired, Device, Home, Owned, birth_topic};
+use crate::outbox::Outbox;
 use crate::topics;
 
 /// Another instance has this long to answer that it lives.
@@ -37,9 +42,6 @@ const ECHO_SETTLES_MS: u64 = 200;
 /// A broker that does not give us our own status back is not waited for any longer.
 const ECHO_COMES_MS: u64 = 5_000;
 
-/// Most messages that wait for the broker; beyond, everything is published anew once it takes some.
-const QUEUE_MAX: usize = 20_000;
-
 /// Subscriptions below the root to everything that decides.
 pub const DECISIVE: [&str; 7] =
     ["ap/+/status", "ap/+/radios", "ap/+/stations", "ap/+/events", "ap/+/hosts", "set/+", "calibrate"];
@@ -50,7 +52,10 @@ pub struct Options {
     pub instance: Id,
     pub setup: Setup,
     pub home_assistant: HomeAssistant,
+    /// Topics of ours on the access points' broker.
     pub owned: Vec<Owned>,
+    /// Topics of ours on Home Assistant's broker, if it has its own.
+    pub owned_apart: Vec<Owned>,
     pub snapshot: Option<Snapshot>,
     pub samples: Samples,
     /// Whether a history is kept, which is what tells how devices roam.
@@ -59,6 +64,25 @@ pub struct Options {
     pub clock: Clock,
     /// Random, 0 to 5000: how long after Home Assistant's birth message to answer.
     pub birth_delay_ms: u64,
+}
+
+/// One of the brokers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The access points' broker.
+    Main,
+    /// Home Assistant's own.
+    Apart,
+}
+
+/// Home Assistant's own broker.
+#[derive(Debug, Default)]
+struct Apart {
+    outbox: Outbox,
+    is_up: bool,
+    subscribe: Option<Vec<String>>,
+    /// What we say on the other one arrives here, too: it is the same broker under another name, or bridged with it.
+    is_same: bool,
 }
 
 /// See the module's diagram.
@@ -82,7 +106,11 @@ pub struct Hub {
     site: Id,
     instance: Id,
     decider: Decider,
-    published: Published,
+    main: Outbox,
+    /// Home Assistant's broker, if it has its own.
+    apart: Option<Apart>,
+    /// No other aggregator was there when this one came: it is the house's.
+    is_alone: bool,
     keeps_history: bool,
     /// Devices that thrash.
     thrashing: BTreeMap<Id, Thrashing>,
@@ -91,9 +119,6 @@ pub struct Hub {
     home_assistant: HomeAssistant,
     birth_delay_ms: u64,
     phase: Phase,
-    queue: VecDeque<Publish>,
-    in_flight: BTreeMap<Token, Publish>,
-    resync: bool,
     subscribe: Option<Vec<String>>,
     effects: VecDeque<Effect>,
     refused: Option<String>,
@@ -108,21 +133,22 @@ impl Hub {
     pub fn new(options: Options, now: Moment) -> Hub {
         let decider = Decider::new(options.setup, options.samples, options.snapshot, options.clock, now);
         let samples_revision = decider.engine().samples_revision();
+        let apart = options.home_assistant.mqtt.is_some();
+        let apart = apart.then(|| Apart { outbox: Outbox::new(options.owned_apart), ..Apart::default() });
         Hub {
             root: Root::new(&options.site),
             site: options.site,
             instance: options.instance,
             decider,
-            published: Published::new(options.owned),
+            main: Outbox::new(options.owned),
+            apart,
+            is_alone: false,
             keeps_history: options.keeps_history,
             thrashing: BTreeMap::new(),
             tell_thrashing: false,
             home_assistant: options.home_assistant,
             birth_delay_ms: options.birth_delay_ms,
             phase: Phase::Disconnected,
-            queue: VecDeque::new(),
-            in_flight: BTreeMap::new(),
-            resync: false,
             subscribe: None,
             effects: VecDeque::new(),
             refused: None,
@@ -132,7 +158,7 @@ impl Hub {
         }
     }
 
-    /// The will of the connection that writes: what Home Assistant watches.
+    /// The will of a connection that writes: what Home Assistant watches.
     pub fn site_will(site: &Id) -> Publish {
         Publish { topic: Root::new(site).full(&Topic::Status), payload: OFFLINE.into(), retain: true }
     }
@@ -151,10 +177,36 @@ impl Hub {
             Event::Message { topic, payload, retained } => {
                 self.handle_message(&topic, &payload, retained, now)
             }
-            Event::Acked(token) => self.handle_acked(token),
+            Event::Acked(token) => self.main.handle_acked(token),
             Event::Oversized { .. } => {}
         }
         self.settle(now, clock);
+    }
+
+    /// Something came from the connection to Home Assistant's own broker.
+    pub fn handle_apart(&mut self, event: Event, now: Moment, clock: &Clock) {
+        let Some(apart) = &mut self.apart else { return };
+        match event {
+            Event::Connected { .. } => self.handle_apart_connected(now),
+            Event::Disconnected { .. } => {
+                apart.is_up = false;
+                apart.outbox.forget_connection();
+            }
+            Event::Message { topic, payload, retained } => {
+                self.handle_apart_message(&topic, &payload, retained, now);
+            }
+            Event::Acked(token) => apart.outbox.handle_acked(token),
+            Event::Oversized { .. } => {}
+        }
+        self.settle(now, clock);
+    }
+
+    /// Home Assistant has another broker of its own from now on, or none. What lies on the one before stays: a name that
+    /// changed may lead to the same broker. Returns the last messages for that one.
+    pub fn handle_apart_replaced(&mut self, has_one: bool) -> Vec<Publish> {
+        let farewell = self.farewell_apart();
+        self.apart = has_one.then(Apart::default);
+        farewell
     }
 
     /// The configuration was read again.
@@ -163,9 +215,8 @@ impl Hub {
         self.decider.give(Given::Setup(Box::new(setup)), now);
         let home = self.home(now);
         self.thrashing.retain(|device, _| home.followed().any(|known| known.id == *device));
-        if self.phase == Phase::Active {
-            let changed = self.announce(now);
-            self.enqueue(changed);
+        if self.phase == Phase::Active || self.is_apart_ready() {
+            self.announce(now);
             self.publish_states(now);
         }
         self.settle(now, clock);
@@ -182,9 +233,7 @@ impl Hub {
     pub fn handle_thrashing(&mut self, device: &Id, state: Option<Thrashing>, now: Moment, clock: &Clock) {
         let home = self.home(now);
         let Some(device) = home.followed().find(|known| known.id == *device) else { return };
-        if self.phase == Phase::Active {
-            self.enqueue([topics::thrashing(device, state.as_ref(), clock, &self.root)]);
-        }
+        self.tell_all([topics::thrashing(device, state.as_ref(), clock, &self.root)]);
         match state {
             Some(state) => {
                 if !self.thrashing.contains_key(&device.id) {
@@ -208,9 +257,14 @@ impl Hub {
     /// A time that [`Hub::poll_timeout`] named has come.
     pub fn handle_timeout(&mut self, now: Moment, clock: &Clock) {
         self.decider.give(Given::Timeout, now);
-        let repeated = self.published.handle_timeout(now);
+        let repeated = self.main.published.handle_timeout(now);
         if !repeated.is_empty() && self.phase == Phase::Active {
-            self.enqueue(repeated);
+            self.main.extend(repeated);
+            self.publish_all(now);
+        }
+        let repeated = self.apart.as_mut().map(|apart| apart.outbox.published.handle_timeout(now));
+        if let Some(repeated) = repeated.filter(|repeated| !repeated.is_empty()) {
+            self.tell_apart(repeated);
             self.publish_all(now);
         }
         self.activate_if_alone(now);
@@ -226,34 +280,47 @@ impl Hub {
             Phase::Disconnected | Phase::Active => None,
         };
         let engine = self.decider.poll_timeout();
-        [engine, self.published.poll_timeout(), joined].into_iter().flatten().min()
+        let apart = self.apart.as_ref().and_then(|apart| apart.outbox.published.poll_timeout());
+        [engine, self.main.published.poll_timeout(), apart, joined].into_iter().flatten().min()
     }
 
     /// Filters to subscribe to, once a connection.
-    pub fn poll_subscribe(&mut self) -> Option<Vec<String>> {
-        self.subscribe.take()
+    pub fn poll_subscribe(&mut self, place: Place) -> Option<Vec<String>> {
+        match place {
+            Place::Main => self.subscribe.take(),
+            Place::Apart => self.apart.as_mut()?.subscribe.take(),
+        }
     }
 
-    /// The next message for the broker; it stays first until [`Hub::handle_handed`].
-    pub fn next_publish(&self) -> Option<&Publish> {
-        self.queue.front()
+    /// The next message for a broker; it stays first until [`Hub::handle_handed`].
+    pub fn next_publish(&self, place: Place) -> Option<&Publish> {
+        match place {
+            Place::Main => self.main.next(),
+            Place::Apart => self.apart.as_ref()?.outbox.next(),
+        }
     }
 
     /// The message of [`Hub::next_publish`] was handed over.
-    pub fn handle_handed(&mut self, token: Token, now: Moment) {
-        if let Some(publish) = self.queue.pop_front() {
-            self.in_flight.insert(token, publish);
-        }
-        if self.queue.is_empty() && std::mem::take(&mut self.resync) {
-            let discovery = self.published.repeat();
-            self.enqueue(discovery);
+    pub fn handle_handed(&mut self, place: Place, token: Token, now: Moment) {
+        let Some(outbox) = self.outbox(place) else { return };
+        if outbox.handle_handed(token) {
+            outbox.repeat();
             self.publish_states(now);
         }
     }
 
     /// The message of [`Hub::next_publish`] can never be sent.
-    pub fn handle_unsendable(&mut self) {
-        self.queue.pop_front();
+    pub fn handle_unsendable(&mut self, place: Place) {
+        if let Some(outbox) = self.outbox(place) {
+            outbox.handle_unsendable();
+        }
+    }
+
+    fn outbox(&mut self, place: Place) -> Option<&mut Outbox> {
+        match place {
+            Place::Main => Some(&mut self.main),
+            Place::Apart => self.apart.as_mut().map(|apart| &mut apart.outbox),
+        }
     }
 
     /// From now on, [`Hub::poll_witnessed`] gives what counted of the access points' messages.
@@ -311,6 +378,12 @@ impl Hub {
         }
     }
 
+    /// The same for Home Assistant's own broker.
+    pub fn farewell_apart(&self) -> Vec<Publish> {
+        let is_told = self.is_apart_ready();
+        is_told.then(|| self.status(&Topic::Status, OFFLINE)).into_iter().collect()
+    }
+
     /// Everything, for the page.
     pub fn view(&self, now: Moment) -> View {
         self.decider.engine().view(now)
@@ -329,40 +402,62 @@ impl Hub {
     }
 
     /// For the state file.
-    pub fn snapshot(&self, now: Moment) -> (Snapshot, Vec<Owned>) {
-        (self.decider.engine().snapshot(now), self.published.owned())
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        self.decider.engine().snapshot(now)
+    }
+
+    /// What of ours may lie on a broker, for the state file.
+    pub fn owned(&self, place: Place) -> Vec<Owned> {
+        match place {
+            Place::Main => self.main.published.owned(),
+            Place::Apart => {
+                self.apart.as_ref().map(|apart| apart.outbox.published.owned()).unwrap_or_default()
+            }
+        }
     }
 
     fn handle_connected(&mut self, now: Moment) {
-        self.forget_connection();
+        self.main.forget_connection();
         self.decider.give(Given::Broker { connected: true }, now);
         self.phase = Phase::Joining { rival: None, decide_at: now.after(ECHO_COMES_MS) };
         let filters = DECISIVE.into_iter().chain(["status", "aggregator/+/status"]);
         let mut filters: Vec<String> = filters.map(|filter| self.root.filter(filter)).collect();
-        if self.home_assistant.enabled {
+        if self.home_assistant.enabled && self.apart.is_none() {
             filters.push(birth_topic(&self.home_assistant.prefix));
         }
         self.subscribe = Some(filters);
         self.answer();
     }
 
+    fn handle_apart_connected(&mut self, now: Moment) {
+        let filters = ["status", "aggregator/+/status", "set/+", "calibrate"];
+        let mut filters: Vec<String> = filters.iter().map(|filter| self.root.filter(filter)).collect();
+        if self.home_assistant.enabled {
+            filters.push(birth_topic(&self.home_assistant.prefix));
+        }
+        let Some(apart) = &mut self.apart else { return };
+        apart.outbox.forget_connection();
+        (apart.is_up, apart.is_same, apart.subscribe) = (true, false, Some(filters));
+        // If it comes back here, the two are one.
+        if self.phase != Phase::Disconnected {
+            self.answer();
+        }
+        self.announce_apart(now);
+        if self.is_alone {
+            self.publish_states(now);
+        }
+    }
+
     fn handle_disconnected(&mut self, now: Moment) {
-        self.forget_connection();
+        self.main.forget_connection();
         self.phase = Phase::Disconnected;
         self.decider.give(Given::Broker { connected: false }, now);
     }
 
-    /// What waits is published anew on the next connection, and old news would only mislead.
-    fn forget_connection(&mut self) {
-        self.queue.clear();
-        self.in_flight.clear();
-        self.resync = false;
-    }
-
     fn handle_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
-        if self.home_assistant.enabled && topic == birth_topic(&self.home_assistant.prefix) {
+        if self.is_birth(topic) {
             if payload == BORN && self.phase == Phase::Active {
-                self.published.handle_birth(now, self.birth_delay_ms);
+                self.main.published.handle_birth(now, self.birth_delay_ms);
             }
             return;
         }
@@ -370,29 +465,65 @@ impl Hub {
         match Topic::parse(below) {
             Some(Topic::AggregatorStatus(instance)) => self.handle_instance(instance, payload, retained, now),
             Some(Topic::Status) => self.handle_own_status(payload),
-            Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now),
             // Whoever is not alone yet takes no orders.
-            Some(Topic::Set(_)) if self.phase != Phase::Active => {}
-            Some(_) => {
-                let message = Given::Message { topic: below.into(), payload, retained };
-                if let Some(why) = self.decider.give(message, now) {
-                    log::warn!("{topic} is not obeyed: {why}");
+            Some(Topic::Calibrate | Topic::Set(_)) if self.phase != Phase::Active => {}
+            Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now),
+            Some(_) => self.give(below, payload, retained, now),
+            None => {}
+        }
+    }
+
+    /// Only what Home Assistant may say is taken from its broker: orders, its birth, and what became of our own status.
+    fn handle_apart_message(&mut self, topic: &str, payload: &[u8], retained: bool, now: Moment) {
+        let is_birth = self.is_birth(topic);
+        let (is_ready, delay_ms) = (self.is_apart_ready(), self.birth_delay_ms);
+        let Some(apart) = self.apart.as_mut() else { return };
+        if is_birth {
+            if payload == BORN && is_ready {
+                apart.outbox.published.handle_birth(now, delay_ms);
+            }
+            return;
+        }
+        let Some(below) = self.root.below(topic) else { return };
+        match Topic::parse(below) {
+            Some(Topic::AggregatorStatus(instance)) if instance == self.instance && !retained => {
+                if !std::mem::replace(&mut apart.is_same, true) {
+                    log::error!(
+                        "home_assistant.mqtt leads to the broker of the access points, or to one that is bridged with it: \
+                         leave it out"
+                    );
                 }
             }
-            None => {}
+            Some(Topic::Status) if is_ready && payload != ONLINE.as_bytes() => {
+                let status = self.status(&Topic::Status, ONLINE);
+                self.tell_apart([status]);
+            }
+            // What comes both ways is obeyed once.
+            Some(Topic::Calibrate | Topic::Set(_)) if !is_ready || apart.is_same => {}
+            Some(Topic::Calibrate) => self.handle_calibrate(payload, retained, now),
+            Some(Topic::Set(_)) => self.give(below, payload, retained, now),
+            Some(_) | None => {}
+        }
+    }
+
+    fn is_birth(&self, topic: &str) -> bool {
+        self.home_assistant.enabled && topic == birth_topic(&self.home_assistant.prefix)
+    }
+
+    fn give(&mut self, below: &str, payload: &[u8], retained: bool, now: Moment) {
+        let message = Given::Message { topic: below.into(), payload, retained };
+        if let Some(why) = self.decider.give(message, now) {
+            log::warn!("{below} is not obeyed: {why}");
         }
     }
 
     /// Somebody says over MQTT where a device is. What does not even read is answered here, all else by an effect.
     fn handle_calibrate(&mut self, payload: &[u8], retained: bool, now: Moment) {
-        if self.phase != Phase::Active {
-            return;
-        }
         let topic = Topic::Calibrate.to_string();
         if let Some(error) = self.decider.give(Given::Message { topic: topic.into(), payload, retained }, now)
         {
             log::warn!("a message on {} is ignored: {error}", Topic::Calibrate);
-            self.queue.push_back(topics::unread_calibration(error, &self.root));
+            self.tell_all([topics::unread_calibration(error, &self.root)]);
         }
     }
 
@@ -400,7 +531,7 @@ impl Hub {
     fn handle_own_status(&mut self, payload: &[u8]) {
         if self.phase == Phase::Active && payload != ONLINE.as_bytes() {
             let status = self.status(&Topic::Status, ONLINE);
-            self.queue.push_back(status);
+            self.main.extend([status]);
         }
     }
 
@@ -439,13 +570,7 @@ impl Hub {
 
     fn answer(&mut self) {
         let answer = self.status(&Topic::AggregatorStatus(self.instance.clone()), ONLINE);
-        self.queue.push_back(answer);
-    }
-
-    fn handle_acked(&mut self, token: Token) {
-        if let Some(publish) = self.in_flight.remove(&token) {
-            self.published.handle_acked(&publish);
-        }
+        self.main.extend([answer]);
     }
 
     fn activate_if_alone(&mut self, now: Moment) {
@@ -456,15 +581,33 @@ impl Hub {
         }
         let dead = rival.take();
         self.phase = Phase::Active;
+        let was_alone = std::mem::replace(&mut self.is_alone, true);
         if let Some(dead) = dead {
             let topic = self.root.full(&Topic::AggregatorStatus(dead.instance));
-            self.queue.push_back(Publish { topic, payload: Vec::new(), retain: true });
+            self.main.extend([Publish { topic, payload: Vec::new(), retain: true }]);
         }
-        // The broker may have lost everything: what is emptied is emptied, all the rest is said again.
-        let emptied = self.announce(now).into_iter().filter(|publish| publish.payload.is_empty());
-        let discovery = self.published.repeat();
-        self.enqueue(emptied.chain(discovery));
+        let desired = self.desired(Place::Main, now);
+        self.main.announce_all(desired);
+        if !was_alone {
+            self.announce_apart(now);
+        }
         self.publish_states(now);
+    }
+
+    /// Whether Home Assistant's own broker is there, and may be told.
+    fn is_apart_ready(&self) -> bool {
+        self.is_alone && self.apart.as_ref().is_some_and(|apart| apart.is_up)
+    }
+
+    /// Discovery for Home Assistant's own broker, which may have lost it.
+    fn announce_apart(&mut self, now: Moment) {
+        if !self.is_apart_ready() {
+            return;
+        }
+        let desired = self.desired(Place::Apart, now);
+        if let Some(apart) = &mut self.apart {
+            apart.outbox.announce_all(desired);
+        }
     }
 
     fn home(&self, now: Moment) -> Home {
@@ -472,19 +615,33 @@ impl Hub {
         Home::of(&self.site, self.home_assistant.page_url.as_deref(), &view, self.keeps_history)
     }
 
-    /// Brings discovery up to date; states are to follow.
-    fn announce(&mut self, now: Moment) -> Vec<Publish> {
-        let home = self.home(now);
-        let prefix = self.home_assistant.enabled.then_some(self.home_assistant.prefix.as_str());
+    /// What should lie on a broker. Discovery is for the one that Home Assistant reads.
+    fn desired(&mut self, place: Place, now: Moment) -> Desired {
         self.dirty = true;
-        self.published.update(Desired::new(&home, prefix))
+        let is_read = self.apart.is_none() || place == Place::Apart;
+        let prefix = (self.home_assistant.enabled && is_read).then_some(self.home_assistant.prefix.as_str());
+        Desired::new(&self.home(now), prefix)
+    }
+
+    /// Brings discovery up to date; states are to follow.
+    fn announce(&mut self, now: Moment) {
+        if self.phase == Phase::Active {
+            let desired = self.desired(Place::Main, now);
+            self.main.announce(desired);
+        }
+        let is_ready = self.is_apart_ready();
+        let desired = self.desired(Place::Apart, now);
+        if let Some(apart) = self.apart.as_mut().filter(|_| is_ready) {
+            apart.outbox.announce(desired);
+        }
     }
 
     /// Status, tracked stations and every state; discovery goes before them.
     fn publish_states(&mut self, now: Moment) {
         let status = self.status(&Topic::Status, ONLINE);
+        self.tell_all([status]);
         let tracked = self.tracked();
-        self.enqueue([status, tracked]);
+        self.tell_main([tracked]);
         self.publish_all(now);
     }
 
@@ -507,9 +664,9 @@ impl Hub {
     /// Turns what the engine decided into messages.
     fn settle(&mut self, now: Moment, clock: &Clock) {
         let mut effects = self.drain();
-        if effects.iter().any(|effect| matches!(effect, Effect::NewRoom(_))) && self.phase == Phase::Active {
-            let changed = self.announce(now);
-            self.enqueue(changed);
+        let is_told = self.phase == Phase::Active || self.is_apart_ready();
+        if effects.iter().any(|effect| matches!(effect, Effect::NewRoom(_))) && is_told {
+            self.announce(now);
             self.publish_all(now);
             effects.extend(self.drain());
         }
@@ -519,23 +676,26 @@ impl Hub {
             let alike = if is_sample { self.decider.engine().alike() } else { Vec::new() };
             let message = topics::publish(&effect, clock, &self.root, &alike);
             self.dirty |= message.is_some();
-            if self.phase == Phase::Active {
-                self.enqueue(message);
+            // A question to an agent.
+            if matches!(effect, Effect::Ask { .. }) {
+                self.tell_main(message);
+            } else {
+                self.tell_all(message);
             }
             self.effects.push_back(effect);
         }
-        if self.phase == Phase::Active && std::mem::take(&mut self.tell_thrashing) {
+        if is_told && std::mem::take(&mut self.tell_thrashing) {
             let home = self.home(now);
             let state = |device: &Device| {
                 topics::thrashing(device, self.thrashing.get(&device.id), clock, &self.root)
             };
             let states: Vec<Publish> = home.followed().map(state).collect();
-            self.enqueue(states);
+            self.tell_all(states);
         }
         let is_told = self.bssids_revision == self.decider.engine().bssids_revision();
         if self.phase == Phase::Active && !is_told {
             let tracked = self.tracked();
-            self.enqueue([tracked]);
+            self.tell_main([tracked]);
         }
     }
 
@@ -543,15 +703,23 @@ impl Hub {
         std::iter::from_fn(|| self.decider.poll_effect()).collect()
     }
 
-    fn enqueue(&mut self, publishes: impl IntoIterator<Item = Publish>) {
-        self.queue.extend(publishes);
-        if self.queue.len() > QUEUE_MAX {
-            log::warn!(
-                "the broker takes messages too slowly: {} wait; publishing the present state anew",
-                self.queue.len()
-            );
-            self.queue.truncate(1);
-            self.resync = true;
+    /// Tells whoever may be told by now.
+    fn tell_all(&mut self, publishes: impl IntoIterator<Item = Publish>) {
+        let publishes: Vec<Publish> = publishes.into_iter().collect();
+        self.tell_apart(publishes.clone());
+        self.tell_main(publishes);
+    }
+
+    fn tell_main(&mut self, publishes: impl IntoIterator<Item = Publish>) {
+        if self.phase == Phase::Active {
+            self.main.extend(publishes);
+        }
+    }
+
+    fn tell_apart(&mut self, publishes: impl IntoIterator<Item = Publish>) {
+        let is_ready = self.is_apart_ready();
+        if let Some(apart) = self.apart.as_mut().filter(|_| is_ready) {
+            apart.outbox.extend(publishes);
         }
     }
 }
@@ -600,6 +768,7 @@ devices = ["02:00:00:00:00:01"]
                 setup: setup(HOME),
                 home_assistant: HomeAssistant::default(),
                 owned: Vec::new(),
+                owned_apart: Vec::new(),
                 snapshot: None,
                 samples: Samples::default(),
                 keeps_history: true,
@@ -638,12 +807,12 @@ devices = ["02:00:00:00:00:01"]
         }
 
         fn settle(&mut self) {
-            while let Some(publish) = self.hub.next_publish() {
+            while let Some(publish) = self.hub.next_publish(Place::Main) {
                 let sent = (publish.topic.clone(), String::from_utf8_lossy(&publish.payload).into_owned());
                 self.sent.push(sent);
                 self.token += 1;
                 let token = Token::from_number(self.token);
-                self.hub.handle_handed(token, self.now);
+                self.hub.handle_handed(Place::Main, token, self.now);
                 self.event(Event::Acked(token));
             }
         }
@@ -669,7 +838,7 @@ devices = ["02:00:00:00:00:01"]
         assert!(
             bench
                 .hub
-                .poll_subscribe()
+                .poll_subscribe(Place::Main)
                 .is_some_and(|filters| filters.contains(&"whichroom/home/ap/+/events".to_owned()))
         );
         assert_eq!(bench.topics(), BTreeSet::from([OWN]));
@@ -774,6 +943,155 @@ devices = ["02:00:00:00:00:01"]
         assert_eq!(bench.topics(), first.iter().map(String::as_str).collect());
     }
 
+    /// Home Assistant has a broker of its own, and `bench.apart` is what came there.
+    struct Both {
+        bench: Bench,
+        apart: Vec<(String, String)>,
+    }
+
+    impl Both {
+        fn new() -> Both {
+            let mqtt = format!("{HOME}[home_assistant]\nmqtt = \"mqtt://ha.lan\"\n");
+            let config = config::parse(&mqtt, std::path::Path::new("/nonexistent")).0.unwrap();
+            let mut bench = Bench::new();
+            bench.hub.home_assistant = config.home_assistant;
+            assert_eq!(bench.hub.handle_apart_replaced(true), []);
+            Both { bench, apart: Vec::new() }
+        }
+
+        fn event(&mut self, event: Event) {
+            self.bench.hub.handle_apart(event, self.bench.now, &self.bench.clock);
+            self.settle();
+        }
+
+        fn message(&mut self, topic: &str, payload: &str, retained: bool) {
+            self.event(Event::Message { topic: topic.to_owned(), payload: payload.into(), retained });
+        }
+
+        fn connect(&mut self) {
+            self.event(Event::Connected { session_present: false });
+        }
+
+        fn settle(&mut self) {
+            self.bench.settle();
+            let bench = &mut self.bench;
+            while let Some(publish) = bench.hub.next_publish(Place::Apart) {
+                let sent = (publish.topic.clone(), String::from_utf8_lossy(&publish.payload).into_owned());
+                self.apart.push(sent);
+                bench.token += 1;
+                let token = Token::from_number(bench.token);
+                bench.hub.handle_handed(Place::Apart, token, bench.now);
+                bench.hub.handle_apart(Event::Acked(token), bench.now, &bench.clock);
+            }
+        }
+
+        fn last(&self, topic: &str) -> Option<&str> {
+            self.apart.iter().rev().find(|(sent, _)| sent == topic).map(|(_, payload)| payload.as_str())
+        }
+
+        fn tells_discovery(sent: &[(String, String)]) -> bool {
+            sent.iter().any(|(topic, payload)| topic.starts_with("homeassistant/") && !payload.is_empty())
+        }
+    }
+
+    #[test]
+    fn a_broker_of_home_assistants_own_gets_everything_of_it_and_nothing_of_the_agents() {
+        for apart_first in [true, false] {
+            let mut both = Both::new();
+            if apart_first {
+                both.connect();
+                assert_eq!(both.apart, [], "nobody knows yet whether it is alone");
+            }
+            both.bench.start();
+            if !apart_first {
+                both.connect();
+            }
+            both.settle();
+            assert!(Both::tells_discovery(&both.apart) && !Both::tells_discovery(&both.bench.sent));
+            assert_eq!((both.last(STATUS), both.bench.last(STATUS)), (Some("online"), Some("online")));
+            assert!(both.last(ADA).is_some() && both.bench.last(ADA).is_some());
+            let place = |part: &str| both.apart.iter().position(|(topic, _)| topic.contains(part)).unwrap();
+            assert!(place("homeassistant/device/") < place("home/person/ada"));
+            assert!(both.last("whichroom/home/tracked").is_none(), "that is for agents");
+            assert!(both.apart.iter().all(|(topic, _)| !topic.contains("/aggregator/")));
+        }
+    }
+
+    #[test]
+    fn while_the_access_points_broker_is_gone_home_assistant_is_told_what_is_wrong() {
+        let mut both = Both::new();
+        both.connect();
+        both.bench.start();
+        both.settle();
+        both.apart.clear();
+        let gone = Event::Disconnected { why: "gone".to_owned(), retry_in: std::time::Duration::ZERO };
+        both.bench.event(gone.clone());
+        both.settle();
+        assert_eq!(both.last(STATUS), None, "it lives, and says so");
+        both.event(gone);
+        both.connect();
+        assert!(Both::tells_discovery(&both.apart), "the broker may have lost everything");
+        assert_eq!(both.last(STATUS), Some("online"));
+        assert_eq!(both.bench.hub.farewell_apart().len(), 1);
+    }
+
+    #[test]
+    fn of_home_assistants_broker_only_orders_and_its_birth_are_taken() {
+        let mut both = Both::new();
+        both.connect();
+        both.bench.start();
+        both.message("whichroom/home/set/note", r#"{"text":"moved the sofa"}"#, false);
+        assert_eq!(both.bench.hub.take_notes().len(), 1);
+        let aps = both.bench.hub.view(both.bench.now).access_points.len();
+        both.message(
+            "whichroom/home/ap/attic/status",
+            r#"{"schema":1,"boot":"b","node":"n","sent_ms":1,"state":"online","version":"9"}"#,
+            false,
+        );
+        assert_eq!(
+            both.bench.hub.view(both.bench.now).access_points.len(),
+            aps,
+            "no access point speaks there"
+        );
+        both.message(STATUS, "offline", false);
+        assert_eq!(both.last(STATUS), Some("online"), "a late will does not stand");
+        both.apart.clear();
+        both.message("homeassistant/status", "online", false);
+        both.bench.pass(1_000);
+        both.settle();
+        assert!(Both::tells_discovery(&both.apart));
+    }
+
+    #[test]
+    fn the_same_broker_under_another_name_is_said_and_orders_are_obeyed_once() {
+        let mut both = Both::new();
+        both.bench.start();
+        both.connect();
+        both.message(OWN, "online", true);
+        both.message("whichroom/home/set/note", r#"{"text":"one"}"#, false);
+        assert_eq!(both.bench.hub.take_notes().len(), 1, "what was retained there may be old");
+        both.message(OWN, "online", false);
+        both.message("whichroom/home/set/note", r#"{"text":"two"}"#, false);
+        both.bench.message("whichroom/home/set/note", r#"{"text":"two"}"#, false);
+        assert_eq!(both.bench.hub.take_notes().len(), 1);
+    }
+
+    #[test]
+    fn home_assistant_moves_to_a_broker_of_its_own_and_back() {
+        let mut both = Both::new();
+        both.connect();
+        both.bench.start();
+        both.settle();
+        let farewell = both.bench.hub.handle_apart_replaced(false);
+        assert_eq!(farewell.len(), 1);
+        assert_eq!((farewell[0].topic.as_str(), farewell[0].payload.as_slice()), (STATUS, &b"offline"[..]));
+        both.bench.sent.clear();
+        both.bench.hub.handle_setup(setup(HOME), HomeAssistant::default(), both.bench.now, &both.bench.clock);
+        both.settle();
+        assert!(Both::tells_discovery(&both.bench.sent));
+        assert!(both.bench.last(ADA).is_some());
+    }
+
     #[test]
     fn home_assistants_birth_is_answered_after_the_delay() {
         let mut bench = Bench::new();
@@ -802,7 +1120,7 @@ devices = ["02:00:00:00:00:01"]
         let state = Thrashing { since, last: since, changes: 9, aps: vec![id("hall"), id("kitchen")] };
         let tell = |bench: &mut Bench, device: &Id, state| {
             bench.hub.handle_thrashing(device, state, bench.now, &bench.clock);
-            let is_told = bench.hub.next_publish().is_some();
+            let is_told = bench.hub.next_publish(Place::Main).is_some();
             bench.settle();
             is_told
         };

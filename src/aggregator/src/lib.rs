@@ -20,6 +20,7 @@ mod init;
 mod install;
 mod names;
 mod note;
+mod outbox;
 mod record;
 mod replay;
 mod report;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::sync::watch;
-use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Refused, Session};
+use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Publish, Refused, Session};
 use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, Problem};
 use whichroom_presence::setup::Setup;
@@ -23,12 +23,13 @@ use crate::access::store::Store;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, SignIn};
 use crate::history::{self, Health, Keeping};
-use crate::hub::{self, Hub};
+use crate::home_assistant::Owned;
+use crate::hub::{self, Hub, Place};
 use crate::names::{self, Findings, HostNames, Naming};
 use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
-use crate::state::{Saved, StateFile};
+use crate::state::{Apart, Saved, StateFile};
 use crate::web::metrics::{Counted, metrics};
 use crate::web::{self, Adopt, Ask, Desk, Gate, PageContext, Past, WebServer, page_json};
 
@@ -96,23 +97,32 @@ enum Input {
     Stop,
 }
 
-/// One of the two connections to the broker.
+/// A connection to a broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     /// Subscribes.
     Inbound,
     /// Publishes.
     Outbound,
+    /// To Home Assistant's own broker, and to which by number: a reload may bring another.
+    Apart(u32),
 }
 
-/// The two connections; connected means that both are.
+/// The connections. Two go to the access points' broker; connected there means that both are.
 ///
 /// On one, acknowledgements of what we publish and messages for us would share a direction. Brokers that leave
 /// Nagle's algorithm on (Mosquitto does) then hold a message until our system acknowledges the acknowledgement before
 /// it, which it delays by 40 ms because we have nothing to say. Here each side answers at once.
 struct Links {
+    site: Id,
+    instance: Id,
     inbound: Session,
     outbound: Session,
+    /// One is enough here: nothing but orders comes from Home Assistant.
+    apart: Option<Session>,
+    /// Where that leads.
+    apart_to: Option<ExternalBroker>,
+    apart_number: u32,
     inbound_is_up: bool,
     outbound_is_up: bool,
     inputs: mpsc::Sender<Input>,
@@ -120,19 +130,49 @@ struct Links {
 
 impl Links {
     fn start(options: &Options, instance: &Id, inputs: &mpsc::Sender<Input>) -> Links {
-        let start = |side| {
-            let inputs = inputs.clone();
-            // The receiver outlives the sessions; once it is gone nobody is left to tell.
-            Session::start(mqtt_options(options, instance, side), move |event| {
-                drop(inputs.send(Input::Mqtt(side, event)));
-            })
-        };
-        Links {
+        let start =
+            |side| start_session(mqtt_options(&options.site, &options.broker, instance, side), side, inputs);
+        let mut links = Links {
+            site: options.site.clone(),
+            instance: instance.clone(),
             outbound: start(Side::Outbound),
             inbound: start(Side::Inbound),
+            apart: None,
+            apart_to: None,
+            apart_number: 0,
             inbound_is_up: false,
             outbound_is_up: false,
             inputs: inputs.clone(),
+        };
+        links.start_apart(options.home_assistant.mqtt.clone());
+        links
+    }
+
+    /// Connects to Home Assistant's own broker, if there is one.
+    fn start_apart(&mut self, broker: Option<ExternalBroker>) {
+        self.apart_number += 1;
+        let side = Side::Apart(self.apart_number);
+        self.apart = broker.as_ref().map(|broker| {
+            start_session(mqtt_options(&self.site, broker, &self.instance, side), side, &self.inputs)
+        });
+        self.apart_to = broker;
+    }
+
+    /// Leaves Home Assistant's broker with these last words. Nobody waits for it here.
+    fn leave_apart(&mut self, farewell: Vec<Publish>) {
+        let Some(session) = self.apart.take() else { return };
+        say_farewell(&session, farewell);
+        // Without a thread it goes like a pulled plug, and the broker publishes the will.
+        let closer = thread::Builder::new().name("goodbye".into());
+        if let Err(error) = closer.spawn(move || session.close(FAREWELL)) {
+            log::debug!("no goodbye to Home Assistant's broker: {error}");
+        }
+    }
+
+    fn session(&self, place: Place) -> Option<&Session> {
+        match place {
+            Place::Main => Some(&self.outbound),
+            Place::Apart => self.apart.as_ref(),
         }
     }
 
@@ -142,6 +182,7 @@ impl Links {
         let is_up = match side {
             Side::Inbound => &mut self.inbound_is_up,
             Side::Outbound => &mut self.outbound_is_up,
+            Side::Apart(_) => return None,
         };
         match event {
             Event::Connected { .. } => {
@@ -159,6 +200,23 @@ impl Links {
     fn close(self) {
         self.inbound.close(Duration::ZERO);
         self.outbound.close(FAREWELL);
+        if let Some(apart) = self.apart {
+            apart.close(FAREWELL);
+        }
+    }
+}
+
+fn start_session(options: MqttOptions, side: Side, inputs: &mpsc::Sender<Input>) -> Session {
+    let inputs = inputs.clone();
+    // The receiver outlives the sessions; once it is gone nobody is left to tell.
+    Session::start(options, move |event| drop(inputs.send(Input::Mqtt(side, event))))
+}
+
+fn say_farewell(session: &Session, farewell: Vec<Publish>) {
+    for publish in farewell {
+        if let Err(error) = session.try_publish(publish) {
+            log::debug!("no goodbye: {error}");
+        }
     }
 }
 
@@ -249,24 +307,25 @@ fn open_page(options: &Options, desk: &Desk, gate: &Arc<Gate>) -> Result<WebServ
     started.map_err(|error| Failure::run(format!("the page: {error}")))
 }
 
-fn mqtt_options(options: &Options, instance: &Id, side: Side) -> MqttOptions {
+fn mqtt_options(site: &Id, broker: &ExternalBroker, instance: &Id, side: Side) -> MqttOptions {
     let (suffix, will) = match side {
-        Side::Inbound => ("-in", Hub::instance_will(&options.site, instance)),
-        Side::Outbound => ("", Hub::site_will(&options.site)),
+        Side::Inbound => ("-in", Hub::instance_will(site, instance)),
+        Side::Outbound => ("", Hub::site_will(site)),
+        Side::Apart(_) => ("-ha", Hub::site_will(site)),
     };
     MqttOptions {
-        host: options.broker.host.clone(),
-        port: options.broker.port,
-        username: options.broker.username.clone(),
-        password: options.broker.password.clone(),
-        client_id: format!("whichroom-{}-{instance}{suffix}", options.site),
+        host: broker.host.clone(),
+        port: broker.port,
+        username: broker.username.clone(),
+        password: broker.password.clone(),
+        client_id: format!("whichroom-{site}-{instance}{suffix}"),
         keep_alive: Duration::from_secs(20),
         will: Some(will),
         will_delay_s: SESSION_EXPIRY_S,
         packet_max: PAYLOAD_MAX,
         protocol: Protocol::V5OrV4 { session_expiry_s: SESSION_EXPIRY_S },
         clean_session: false,
-        tls: options.broker.tls.as_ref().map(|known| known.tls.clone()),
+        tls: broker.tls.as_ref().map(|known| known.tls.clone()),
     }
 }
 
@@ -285,6 +344,13 @@ fn start_naming(options: &names::Options, clock: &Clock, inputs: &mpsc::Sender<I
     let inputs = inputs.clone();
     // A main loop that ended has nobody to tell.
     Naming::start(options, clock.clone(), move |findings| drop(inputs.send(Input::Names(findings))))
+}
+
+/// What of ours lies on Home Assistant's broker, if it is the one that it was.
+fn owned_apart(saved: &Saved, broker: Option<&ExternalBroker>) -> Vec<Owned> {
+    let known =
+        saved.apart.as_ref().filter(|apart| broker.is_some_and(|broker| broker.url() == apart.broker));
+    known.map(|apart| apart.published.clone()).unwrap_or_default()
 }
 
 /// What the engine begins with, and the recording of it.
@@ -377,6 +443,7 @@ impl Worker {
                 setup: options.setup,
                 home_assistant: options.home_assistant,
                 owned: saved.published.clone(),
+                owned_apart: owned_apart(&saved, links.apart_to.as_ref()),
                 samples: begin.samples,
                 keeps_history: keeping.is_some(),
                 snapshot: begin.snapshot,
@@ -400,7 +467,10 @@ impl Worker {
             saved,
             page: pages.page,
             site: pages.site,
-            counted: Counted::default(),
+            counted: Counted {
+                home_assistant_is_connected: links.apart_to.as_ref().map(|_| false),
+                ..Counted::default()
+            },
             context: options.context,
             observer: options.observer,
             web,
@@ -448,10 +518,11 @@ impl Worker {
     fn handle(&mut self, input: Input) -> bool {
         let now = self.clock.now();
         match input {
+            Input::Mqtt(Side::Apart(number), event) => self.handle_apart(number, event, now),
             Input::Mqtt(side, event) => {
                 // What fails on both is said once.
                 if side == Side::Outbound || self.links.outbound_is_up {
-                    log_trouble(&event);
+                    log_trouble(&event, "the broker");
                 }
                 if let Some(event) = self.links.merge(side, event) {
                     if matches!(event, Event::Connected { .. }) {
@@ -480,12 +551,41 @@ impl Worker {
         false
     }
 
+    /// Whatever happens to Home Assistant's broker, decisions go on.
+    fn handle_apart(&mut self, number: u32, event: Event, now: Moment) {
+        if number != self.links.apart_number {
+            return;
+        }
+        log_trouble(&event, "Home Assistant's broker");
+        match event {
+            Event::Connected { .. } => {
+                log::info!("connected to Home Assistant's broker");
+                self.counted.home_assistant_is_connected = Some(true);
+            }
+            Event::Disconnected { .. } => self.counted.home_assistant_is_connected = Some(false),
+            Event::Message { .. } | Event::Acked(_) | Event::Oversized { .. } => {}
+        }
+        self.hub.handle_apart(event, now, &self.clock);
+    }
+
+    /// Another broker for Home Assistant, or another way into the same.
+    fn replace_apart(&mut self, broker: Option<ExternalBroker>) {
+        if broker == self.links.apart_to {
+            return;
+        }
+        let farewell = self.hub.handle_apart_replaced(broker.is_some());
+        self.links.leave_apart(farewell);
+        self.counted.home_assistant_is_connected = broker.as_ref().map(|_| false);
+        self.links.start_apart(broker);
+    }
+
     fn handle_reloaded(&mut self, reloaded: Reloaded, now: Moment) {
         let Reloaded { setup, home_assistant, names } = reloaded;
         if let Some(keeping) = &mut self.keeping {
             keeping.handle_setup(&setup);
         }
         self.site.send_replace(Arc::new(history::site_of(&setup)));
+        self.replace_apart(home_assistant.mqtt.clone());
         self.hub.handle_setup(setup, home_assistant, now, &self.clock);
         if names != self.names_from {
             self.naming = start_naming(&names, &self.clock, &self.links.inputs);
@@ -505,18 +605,32 @@ impl Worker {
     }
 
     fn send(&mut self) {
-        if let Some(Err(error)) =
-            self.hub.poll_subscribe().map(|filters| self.links.inbound.subscribe(&filters))
-        {
+        self.subscribe(Place::Main);
+        self.subscribe(Place::Apart);
+        self.send_to(Place::Main);
+        self.send_to(Place::Apart);
+    }
+
+    fn subscribe(&mut self, place: Place) {
+        let Some(filters) = self.hub.poll_subscribe(place) else { return };
+        let session = match place {
+            Place::Main => Some(&self.links.inbound),
+            Place::Apart => self.links.apart.as_ref(),
+        };
+        if let Some(Err(error)) = session.map(|session| session.subscribe(&filters)) {
             log::debug!("not subscribed: {error}");
         }
-        while let Some(publish) = self.hub.next_publish() {
-            match self.links.outbound.try_publish(publish.clone()) {
-                Ok(token) => self.hub.handle_handed(token, self.clock.now()),
+    }
+
+    fn send_to(&mut self, place: Place) {
+        let Some(session) = self.links.session(place) else { return };
+        while let Some(publish) = self.hub.next_publish(place) {
+            match session.try_publish(publish.clone()) {
+                Ok(token) => self.hub.handle_handed(place, token, self.clock.now()),
                 Err(Refused::NotConnected | Refused::Full) => return,
                 Err(error @ (Refused::TooLarge { .. } | Refused::BadTopic)) => {
                     log::error!("{} is not published: {error}", publish.topic);
-                    self.hub.handle_unsendable();
+                    self.hub.handle_unsendable(place);
                 }
             }
         }
@@ -642,11 +756,16 @@ impl Worker {
         self.unsaved_since = None;
         self.saved_at = Instant::now();
         let Some(file) = &self.state else { return };
-        let (snapshot, published) = self.hub.snapshot(self.clock.now());
+        let snapshot = self.hub.snapshot(self.clock.now());
         self.names.remember(&self.hub.view(self.clock.now()));
         self.saved.host_names.clone_from(self.names.remembered());
         self.saved.snapshot = Some(snapshot);
-        self.saved.published = published;
+        self.saved.published = self.hub.owned(Place::Main);
+        self.saved.apart = self
+            .links
+            .apart_to
+            .as_ref()
+            .map(|broker| Apart { broker: broker.url(), published: self.hub.owned(Place::Apart) });
         self.saved.roaming = self.keeping.as_ref().map(Keeping::snapshot);
         // Presence goes on with a full disk; what a restart would lose is said.
         if let Err(error) = file.save(&mut self.saved, Timestamp::now()) {
@@ -655,10 +774,9 @@ impl Worker {
     }
 
     fn finish(mut self) -> Result<(), Failure> {
-        for publish in self.hub.farewell() {
-            if let Err(error) = self.links.outbound.try_publish(publish) {
-                log::debug!("no goodbye: {error}");
-            }
+        say_farewell(&self.links.outbound, self.hub.farewell());
+        if let Some(apart) = &self.links.apart {
+            say_farewell(apart, self.hub.farewell_apart());
         }
         let refused = self.hub.refused().map(Failure::run);
         // One that was refused decided nothing.
@@ -673,10 +791,10 @@ impl Worker {
     }
 }
 
-fn log_trouble(event: &Event) {
+fn log_trouble(event: &Event, broker: &str) {
     match event {
         Event::Disconnected { why, retry_in } => {
-            log::warn!("no connection to the broker: {why}; next attempt in {:.1} s", retry_in.as_secs_f32());
+            log::warn!("no connection to {broker}: {why}; next attempt in {:.1} s", retry_in.as_secs_f32());
         }
         Event::Oversized { topic, bytes } => {
             let topic = topic.as_deref().unwrap_or("a topic");

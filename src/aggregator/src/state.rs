@@ -29,6 +29,9 @@ pub struct Saved {
     saved_at_ms: i64,
     /// Retained topics that are ours to remove.
     pub published: Vec<Owned>,
+    /// The same on Home Assistant's own broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<Apart>,
     /// Decisions and timers; `None` before the first.
     pub snapshot: Option<Snapshot>,
     /// What the configured devices' addresses were called.
@@ -39,6 +42,14 @@ pub struct Saved {
     pub roaming: Option<whichroom_roaming::Snapshot>,
 }
 
+/// What of ours lies on Home Assistant's own broker.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Apart {
+    /// The broker's address: what lies on another is not ours to know.
+    pub broker: String,
+    pub published: Vec<Owned>,
+}
+
 impl Saved {
     /// Nothing yet, for an instance that starts for the first time.
     pub fn new(instance: Id) -> Saved {
@@ -47,6 +58,7 @@ impl Saved {
             instance,
             saved_at_ms: 0,
             published: Vec::new(),
+            apart: None,
             snapshot: None,
             host_names: BTreeMap::new(),
             roaming: None,

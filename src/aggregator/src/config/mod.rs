@@ -60,7 +60,7 @@ pub enum BrokerChoice {
 }
 
 /// A broker that runs anyway.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExternalBroker {
     /// Name or address.
     pub host: String,
@@ -120,6 +120,8 @@ pub struct HomeAssistant {
     pub prefix: String,
     /// Address of the page as a browser sees it, for the "Visit" link.
     pub page_url: Option<String>,
+    /// Its own broker, if it does not use the access points'.
+    pub mqtt: Option<ExternalBroker>,
 }
 
 /// The page.
@@ -177,7 +179,7 @@ impl Config {
 
 impl Default for HomeAssistant {
     fn default() -> HomeAssistant {
-        HomeAssistant { enabled: true, prefix: "homeassistant".to_owned(), page_url: None }
+        HomeAssistant { enabled: true, prefix: "homeassistant".to_owned(), page_url: None, mqtt: None }
     }
 }
 

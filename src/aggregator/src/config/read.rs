@@ -16,6 +16,7 @@ use crate::access::secret::Hash;
 use crate::access::{Scope, Token};
 use crate::history::Keep;
 use crate::names;
+use crate::run::MQTT_PORT;
 use crate::web::packages::{self, Packages};
 
 use super::tls;
@@ -27,6 +28,12 @@ use super::{
 
 /// Environment variable with the password for `[mqtt] url`.
 const PASSWORD_VARIABLE: &str = "WHICHROOM_MQTT_PASSWORD";
+
+/// The same for `[home_assistant] mqtt`.
+const HOME_ASSISTANT_PASSWORD_VARIABLE: &str = "WHICHROOM_HOME_ASSISTANT_MQTT_PASSWORD";
+
+/// Keys that say who comes to a broker.
+const LOGIN_KEYS: [&str; 3] = ["username", "password", "password_file"];
 
 /// Storeys a house may have, 0 the ground floor.
 const FLOORS: Range<i64> = -9..100;
@@ -96,13 +103,14 @@ impl Reader<'_> {
         self.access_points(root, &mut setup);
         let broker = self.broker(root, &setup);
         let (site, names) = self.site(root);
+        let home_assistant = self.home_assistant(root, &broker);
         Config {
             site,
             names,
             feed: self.feed(root, &broker),
             broker,
             setup,
-            home_assistant: self.home_assistant(root),
+            home_assistant,
             web: self.web(root),
             history: self.history(root),
         }
@@ -124,8 +132,7 @@ impl Reader<'_> {
     fn broker(&mut self, root: &Section<'_>, setup: &Setup) -> BrokerChoice {
         let embedded = BrokerChoice::Embedded(EmbeddedBroker { listen: None, users: Vec::new() });
         let Some(section) = self.walk.table(root, "mqtt") else { return embedded };
-        let plain = ["url", "username", "password", "password_file", "listen", "user"];
-        self.walk.only(&section, &[&plain[..], &tls::KEYS].concat());
+        self.walk.only(&section, &[&["url"], &LOGIN_KEYS[..], &["listen", "user"], &tls::KEYS].concat());
         if !section.has("url") {
             return self.embedded(&section, setup);
         }
@@ -137,18 +144,22 @@ impl Reader<'_> {
                 self.walk.mistake(&section.span, text);
             }
         }
-        let Some(url) = self.walk.parsed(&section, "url", broker_url) else { return embedded };
-        let username = self.walk.text(&section, "username").map(|text| text.value);
-        let password =
-            self.password(&section).or_else(|| std::env::var(PASSWORD_VARIABLE).ok().map(Secret::new));
+        self.external(&section, "url", PASSWORD_VARIABLE).map_or(embedded, BrokerChoice::External)
+    }
+
+    /// A broker that runs anyway, whose address stands at `key`.
+    fn external(&mut self, section: &Section<'_>, key: &str, variable: &str) -> Option<ExternalBroker> {
+        let url = self.walk.parsed(section, key, broker_url)?;
+        let username = self.walk.text(section, "username").map(|text| text.value);
+        let password = self.password(section).or_else(|| std::env::var(variable).ok().map(Secret::new));
         let tls = if url.value.tls {
-            self.tls(&section, &url.span)
+            self.tls(section, &url.span)
         } else {
-            self.no_tls(&section);
+            self.no_tls(section);
             None
         };
         let BrokerUrl { host, port, .. } = url.value;
-        BrokerChoice::External(ExternalBroker { host, port, username, password, tls })
+        Some(ExternalBroker { host, port, username, password, tls })
     }
 
     fn password(&mut self, section: &Section<'_>) -> Option<Secret> {
@@ -172,7 +183,7 @@ impl Reader<'_> {
 
     fn embedded(&mut self, section: &Section<'_>, setup: &Setup) -> BrokerChoice {
         let listen = self.walk.parsed(section, "listen", socket_address);
-        for key in ["username", "password", "password_file"].into_iter().chain(tls::KEYS) {
+        for key in LOGIN_KEYS.into_iter().chain(tls::KEYS) {
             if section.has(key) {
                 self.walk.mistake(&section.span, format!("mqtt.{key} belongs to mqtt.url, which is missing"));
             }
@@ -415,10 +426,13 @@ impl Reader<'_> {
         ssids
     }
 
-    fn home_assistant(&mut self, root: &Section<'_>) -> HomeAssistant {
+    fn home_assistant(&mut self, root: &Section<'_>, broker: &BrokerChoice) -> HomeAssistant {
         let default = HomeAssistant::default();
         let Some(section) = self.walk.table(root, "home_assistant") else { return default };
-        self.walk.only(&section, &["enabled", "prefix", "page_url"]);
+        self.walk.only(
+            &section,
+            &[&["enabled", "prefix", "page_url", "mqtt"], &LOGIN_KEYS[..], &tls::KEYS].concat(),
+        );
         let prefix = self.walk.parsed(&section, "prefix", |text| {
             let clean = !text.contains(['+', '#']) && !text.starts_with('/') && !text.ends_with('/');
             clean
@@ -434,7 +448,25 @@ impl Reader<'_> {
             enabled: self.walk.flag(&section, "enabled").unwrap_or(default.enabled),
             prefix: prefix.map_or(default.prefix, |prefix| prefix.value),
             page_url: page_url.map(|url| url.value),
+            mqtt: self.own_broker(&section, broker),
         }
+    }
+
+    /// Home Assistant's own broker, which is not the access points'.
+    fn own_broker(&mut self, section: &Section<'_>, broker: &BrokerChoice) -> Option<ExternalBroker> {
+        let Some(span) = section.span_of("mqtt") else {
+            for key in LOGIN_KEYS.into_iter().chain(tls::KEYS).filter(|key| section.has(key)) {
+                let text = format!("home_assistant.{key} belongs to home_assistant.mqtt, which is missing");
+                self.walk.mistake(&section.span_of(key).unwrap_or(section.span.clone()), text);
+            }
+            return None;
+        };
+        let own = self.external(section, "mqtt", HOME_ASSISTANT_PASSWORD_VARIABLE)?;
+        if is_at(broker, &own) {
+            let text = "this is the access points' broker already: leave home_assistant.mqtt out";
+            self.walk.mistake(&span, text);
+        }
+        Some(own)
     }
 
     fn web(&mut self, root: &Section<'_>) -> Web {
@@ -689,6 +721,20 @@ fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, String> {
     })
 }
 
+/// Whether the access points' broker is at this address.
+fn is_at(broker: &BrokerChoice, other: &ExternalBroker) -> bool {
+    match broker {
+        BrokerChoice::External(broker) => (&broker.host, broker.port) == (&other.host, other.port),
+        BrokerChoice::Embedded(broker) => {
+            let port = broker.listen.map_or(MQTT_PORT, |listen| listen.port());
+            let is_here = other.host.parse().is_ok_and(|address: IpAddr| {
+                address.is_loopback() || broker.listen.is_some_and(|listen| listen.ip() == address)
+            });
+            port == other.port && (is_here || other.host == "localhost")
+        }
+    }
+}
+
 /// The address of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerUrl {
@@ -821,6 +867,25 @@ kind = "guest"
     }
 
     #[test]
+    fn home_assistant_may_have_a_broker_of_its_own() {
+        let own = |text: &str| config(&format!("[home_assistant]\n{text}")).home_assistant.mqtt;
+        assert_eq!(own(""), None);
+        let text = "mqtt = \"mqtt://ha.lan\"\nusername = \"whichroom\"\npassword = \"secret\"\n";
+        let broker = own(text).unwrap();
+        assert_eq!(
+            (broker.url().as_str(), broker.username.as_deref()),
+            ("mqtt://ha.lan:1883", Some("whichroom"))
+        );
+        assert!(!format!("{broker:?}").contains("secret"));
+        assert_eq!(own(text), Some(broker), "read again it is the same");
+        assert_ne!(own(text), own(&text.replace("secret", "other")));
+        let print = "00ff".repeat(16);
+        let tls = |print: &str| own(&format!("mqtt = \"mqtts://ha.lan\"\nfingerprint = \"{print}\"\n"));
+        assert_eq!(tls(&print), tls(&print));
+        assert_ne!(tls(&print), tls(&"11ff".repeat(16)));
+    }
+
+    #[test]
     fn names_of_unknown_devices_are_looked_up_unless_told_otherwise() {
         let names = |text: &str| config(text).names;
         assert_eq!(names(""), names::Options { resolve: true, server: None });
@@ -885,6 +950,21 @@ kind = "guest"
             ("[mqtt]\nurl = \"http://x\"", "http:// is no broker's scheme"),
             ("[mqtt]\nurl = \"mqtt://u:p@x\"", "do not belong in the address"),
             ("[mqtt]\nurl = \"mqtt://x:99999\"", "is no port"),
+            (
+                "[home_assistant]\nmqtt = \"mqtt://localhost\"",
+                "f:2:8: error: this is the access points' broker",
+            ),
+            (
+                "[mqtt]\nurl = \"mqtt://b\"\n[home_assistant]\nmqtt = \"mqtt://b:1883\"",
+                "leave home_assistant.mqtt out",
+            ),
+            ("[home_assistant]\nusername = \"x\"", "f:2:12: error: home_assistant.username belongs to"),
+            ("[home_assistant]\nmqtt = \"mqtt://u:p@x\"", "do not belong in the address"),
+            ("[home_assistant]\nmqtt = \"mqtts://x\"", "give home_assistant.ca, a file"),
+            (
+                "[home_assistant]\nmqtt = \"mqtt://x\"\nca = \"y\"",
+                "home_assistant.ca is for a broker at mqtts://",
+            ),
             ("[[person]]\nname = \"A\"\ndevices = [\"ff:ff:ff:ff:ff:ff\"]", "group address"),
             ("[[room]]\nname = \"Hall\"\nadjoins = [\"Hal\"]", "did you mean \"Hall\"?"),
             ("[[ssid]]\nname = \"x\"\nkind = \"gest\"", "did you mean \"guest\"?"),

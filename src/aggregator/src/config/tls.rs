@@ -1,7 +1,8 @@
-//! What `[mqtt]` says of TLS: how the broker of `mqtts://` is known, and the certificate we show it. The keys are called
+//! What `[mqtt]` and `[home_assistant]` say of TLS: how the broker of `mqtts://` is known, and the certificate we show it. The keys are called
 //! as the agent's options are. `check` reads the files too, so that what is wrong with them is said with its place.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::Read as _;
 use std::ops::Range;
 use std::os::unix::fs::PermissionsExt as _;
@@ -13,7 +14,7 @@ use whichroom_mqtt::{BadTls, Clock, Fingerprint, Identity, Tls, Trust};
 use super::read::Reader;
 use super::walk::Section;
 
-/// Keys of `[mqtt]` that are for `mqtts://` alone.
+/// Keys that are for `mqtts://` alone.
 pub(super) const KEYS: [&str; 4] = ["ca", "fingerprint", "cert", "key"];
 
 /// A bundle of all public authorities is 230 kB.
@@ -26,7 +27,18 @@ pub struct BrokerTls {
     pub tls: Tls,
     /// How the broker is known; access points know it by the same.
     pub known_by: KnownBy,
+    /// Stands for the certificate that we show and its key: another one is another configuration.
+    shown: Option<u64>,
 }
+
+/// Read again from the same words and files it is the same; the library's own value cannot be compared.
+impl PartialEq for BrokerTls {
+    fn eq(&self, other: &BrokerTls) -> bool {
+        (&self.known_by, self.shown) == (&other.known_by, other.shown)
+    }
+}
+
+impl Eq for BrokerTls {}
 
 /// How a broker is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +76,15 @@ impl Reader<'_> {
         let shown =
             identity.as_ref().map(|(cert, key)| Identity { certificates: &cert.bytes, key: &key.bytes });
         match Tls::new(trust, shown, clock()) {
-            Ok(tls) => Some(BrokerTls { tls, known_by }),
+            Ok(tls) => Some(BrokerTls { tls, known_by, shown: identity.as_ref().map(hash) }),
             Err(bad) => {
                 let (key, why) = match bad {
                     BadTls::Authorities(why) => ("ca", why),
                     BadTls::Certificates(why) => ("cert", why),
                     BadTls::Key(why) => ("key", why),
                 };
-                self.walk.mistake(&section.span_of(key).unwrap_or(url.clone()), format!("mqtt.{key}: {why}"));
+                let place = section.span_of(key).unwrap_or(url.clone());
+                self.walk.mistake(&place, format!("{}.{key}: {why}", section.path));
                 None
             }
         }
@@ -81,8 +94,10 @@ impl Reader<'_> {
     pub(super) fn no_tls(&mut self, section: &Section<'_>) {
         for key in KEYS {
             if let Some(span) = section.span_of(key) {
-                let why =
-                    format!("mqtt.{key} is for a broker at mqtts://, and this one is spoken to in plain");
+                let why = format!(
+                    "{}.{key} is for a broker at mqtts://, and this one is spoken to in plain",
+                    section.path
+                );
                 self.walk.mistake(&span, why);
             }
         }
@@ -96,14 +111,19 @@ impl Reader<'_> {
         let ca = self.file(section, "ca");
         match (section.has("ca"), section.span_of("fingerprint")) {
             (false, None) => {
-                let text = "mqtts:// needs to know the broker: give mqtt.ca, a file with the authority that signed \
-                            its certificate, or mqtt.fingerprint, the certificate's SHA-256";
+                let path = &section.path;
+                let text = format!(
+                    "mqtts:// needs to know the broker: give {path}.ca, a file with the authority that signed \
+                     its certificate, or {path}.fingerprint, the certificate's SHA-256"
+                );
                 self.walk.mistake(url, text);
                 None
             }
             (true, Some(span)) => {
-                let text =
-                    "mqtt.fingerprint beside mqtt.ca: one certificate, or an authority; keep one of them";
+                let path = &section.path;
+                let text = format!(
+                    "{path}.fingerprint beside {path}.ca: one certificate, or an authority; keep one of them"
+                );
                 self.walk.mistake(&span, text);
                 None
             }
@@ -115,9 +135,10 @@ impl Reader<'_> {
     /// Our certificate and its key; both or neither.
     fn identity(&mut self, section: &Section<'_>) -> Option<(Named, Named)> {
         let (cert, key) = (self.file(section, "cert"), self.file(section, "key"));
+        let path = &section.path;
         for (one, other) in [("cert", "key"), ("key", "cert")] {
             if let Some(span) = section.span_of(one).filter(|_| !section.has(other)) {
-                self.walk.mistake(&span, format!("mqtt.{one} is there without mqtt.{other}"));
+                self.walk.mistake(&span, format!("{path}.{one} is there without {path}.{other}"));
             }
         }
         if let Some(key) = key.as_ref().filter(|key| is_open(&key.path)) {
@@ -133,11 +154,18 @@ impl Reader<'_> {
         match read(&path) {
             Ok(bytes) => Some(Named { span: text.span, path, bytes }),
             Err(why) => {
-                self.walk.mistake(&text.span, format!("mqtt.{key}: {}: {why}", path.display()));
+                self.walk.mistake(&text.span, format!("{}.{key}: {}: {why}", section.path, path.display()));
                 None
             }
         }
     }
+}
+
+/// Tells one identity from another within this process.
+fn hash((cert, key): &(Named, Named)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (&cert.bytes, &key.bytes).hash(&mut hasher);
+    hasher.finish()
 }
 
 /// A server knows what time it is.

@@ -185,7 +185,7 @@ fn start_server(
             password: None,
             tls: None,
         },
-        home_assistant: HomeAssistant { enabled: true, prefix: "homeassistant".to_owned(), page_url: None },
+        home_assistant: HomeAssistant::default(),
         // Nobody in it has an address.
         names: names::Options { resolve: false, server: None },
         listen: options.port.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))),

@@ -22,6 +22,8 @@ pub struct Counted {
     pub roams: BTreeMap<Id, u64>,
     /// Whether the history is written; nothing if none is kept.
     pub history_is_written: Option<bool>,
+    /// Whether there is a connection to Home Assistant's own broker; nothing if it has none.
+    pub home_assistant_is_connected: Option<bool>,
 }
 
 type Labels = Vec<(&'static str, String)>;
@@ -45,6 +47,10 @@ pub fn metrics(view: &View, counted: &Counted) -> String {
     sheet.devices(view, counted);
     sheet.access_points(&view.access_points);
     sheet.radios(&view.access_points);
+    if let Some(is_connected) = counted.home_assistant_is_connected {
+        let help = "Whether there is a connection to Home Assistant's own broker";
+        sheet.gauge("home_assistant_broker_up", help, [(Vec::new(), truth(is_connected))]);
+    }
     if let Some(is_written) = counted.history_is_written {
         sheet.gauge("history_up", "Whether the history is written", [(Vec::new(), truth(is_written))]);
     }
@@ -210,7 +216,8 @@ mod tests {
     #[test]
     fn a_home_with_everything() {
         let roams = BTreeMap::from([("annas-phone".parse().unwrap(), 7)]);
-        let counted = Counted { roams, history_is_written: Some(true) };
+        let counted =
+            Counted { roams, history_is_written: Some(true), home_assistant_is_connected: Some(false) };
         assert_snapshot!(in_order(&metrics(&example::view(), &counted)));
     }
 
@@ -234,7 +241,7 @@ mod tests {
     fn the_dashboard_asks_for_nothing_that_is_not_there() {
         let dashboard = include_str!("../../../../files/grafana/whichroom.json");
         assert!(serde_json::from_str::<serde_json::Value>(dashboard).is_ok());
-        let counted = Counted { roams: BTreeMap::new(), history_is_written: Some(true) };
+        let counted = Counted { history_is_written: Some(true), ..Counted::default() };
         let mut view = example::view();
         let radios = view.access_points.iter_mut().flat_map(|ap| &mut ap.radios);
         radios.for_each(|radio| radio.utilization_permille = Some(120));
