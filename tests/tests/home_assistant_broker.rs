@@ -54,10 +54,6 @@ fn family(apart: &Apart) -> House {
     house
 }
 
-fn is_discovery(topic: &String) -> bool {
-    topic.starts_with("homeassistant/")
-}
-
 #[test]
 fn everything_of_home_assistant_is_there_and_nothing_of_the_access_points() {
     let apart = Apart::start();
@@ -67,7 +63,7 @@ fn everything_of_home_assistant_is_there_and_nothing_of_the_access_points() {
     apart.observer.wait_last(&topic("house"), |house| house["state"] == "occupied");
     let there = apart.observer.topics();
     assert!(!there.iter().any(|topic| topic.contains("/ap/") || topic.ends_with("/tracked")), "{there:?}");
-    assert!(!house.observer.topics().iter().any(is_discovery));
+    assert!(!house.observer.topics().iter().any(|topic| topic.starts_with("homeassistant/")));
 
     let mark = apart.observer.mark();
     house.bus("kitchen").join(BSS_5, ANNA, -50);
@@ -81,7 +77,7 @@ fn everything_of_home_assistant_is_there_and_nothing_of_the_access_points() {
 
     let log = house.aggregator.as_ref().map(|aggregator| aggregator.log()).unwrap_or_default();
     assert!(log.contains("connected to Home Assistant's broker") && !log.contains(PASSWORD), "{log}");
-    assert!(house.page_get("/metrics").contains("whichroom_home_assistant_broker_up 1"));
+    assert!(house.page_get("/metrics").contains("whichroom_home_assistant_broker_up{} 1.0"));
 
     let Some(mut aggregator) = house.aggregator.take() else { panic!("no aggregator") };
     assert_eq!(aggregator.terminate().code(), Some(0), "{}", aggregator.log());
