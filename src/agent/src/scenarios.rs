@@ -542,7 +542,11 @@ fn two_of_one_name_do_not_shout_each_other_down() {
 }
 
 fn request(agent: &mut Agent, id: &str, mac: &str, retained: bool) {
-    let json = json!({"schema": 1, "id": id, "kind": "beacon-report", "mac": mac, "mode": "table"});
+    request_by(agent, id, mac, "table", retained);
+}
+
+fn request_by(agent: &mut Agent, id: &str, mac: &str, mode: &str, retained: bool) {
+    let json = json!({"schema": 1, "id": id, "kind": "beacon-report", "mac": mac, "mode": mode});
     agent.publish(&Topic::ApRequest("hall".parse().unwrap()), &json.to_string(), retained);
 }
 
@@ -577,6 +581,32 @@ fn beacon_reports_come_on_request_only() {
     assert_eq!(answers, [("r1".to_owned(), true), ("r2".to_owned(), false), ("r3".to_owned(), false)]);
     agent.run_for(15_000);
     assert_eq!(agent.router.calls.iter().filter(|(_, method)| method == "rrm_beacon_req").count(), 1);
+}
+
+/// What a station is asked to measure holds the home's other access points: the 2.4 GHz band, if the network is there.
+#[test]
+fn who_measures_looks_where_all_access_points_are() {
+    const HIGH: &str = "hostapd.phy1-ap0";
+    let status = |ssid: &str, bssid: &str, freq: u32| {
+        Answer::json(&json!({"status": "ENABLED", "ssid": ssid, "bssid": bssid, "freq": freq}).to_string())
+    };
+    for (low_ssid, class) in [("Home", 81), ("Home 2.4", 121)] {
+        let mut agent = Agent::without_broker(Probes::Tracked);
+        agent.router.add(HIGH);
+        agent.router.answers(BSS, "get_status", status(low_ssid, BSSID, 2_437));
+        agent.router.answers(HIGH, "get_status", status("Home", "02:b5:00:00:00:02", 5_500));
+        agent.router.answers(HIGH, "rrm_beacon_req", Answer::Status(0));
+        agent.connect();
+        agent.router.answers(HIGH, "get_clients", clients(&[(PHONE, -60, 10)]));
+        agent.run_for(6_000);
+        for (mode, packets) in [("active", 20), ("passive", 30), ("table", 40)] {
+            agent.router.answers(HIGH, "get_clients", clients(&[(PHONE, -60, packets)]));
+            agent.run_for(11_000);
+            request_by(&mut agent, mode, PHONE, mode, false);
+        }
+        agent.run_for(100);
+        assert_eq!(agent.router.measurements, [[1, class, 0], [0, class, 0], [2, 121, 0]], "{low_ssid}");
+    }
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) struct Router {
     seq: u16,
     /// Every call: object and method.
     pub(crate) calls: Vec<(String, String)>,
+    /// Every request for a beacon report: mode, operating class and channel.
+    pub(crate) measurements: Vec<[u64; 3]>,
     outgoing: Vec<u8>,
 }
 
@@ -224,6 +226,10 @@ impl Router {
             return Some(4);
         };
         self.calls.push((path.clone(), method.clone()));
+        if method == "rrm_beacon_req" {
+            let number = |name: &str| data.get(name).and_then(Value::unsigned).unwrap();
+            self.measurements.push([number("mode"), number("op_class"), number("channel")]);
+        }
         // iwinfo's answers depend on the device.
         let device = data.get("device").and_then(Value::text);
         let key = device.map_or_else(|| path.clone(), |device| format!("{path}:{device}"));

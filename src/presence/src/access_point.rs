@@ -8,6 +8,7 @@ use whichroom_wire::{Host, Id, Mac, Radio, Stamp, State, Status};
 use crate::Moment;
 use crate::claims::{Association, Mark};
 use crate::output::{Link, Problem};
+use crate::rooms::Classes;
 use crate::setup::Timing;
 use crate::timers::DeviceIndex;
 use crate::windows::Windows;
@@ -512,6 +513,13 @@ impl ApState {
         const HIGH_DB: i8 = 7;
         let radio = self.radios.iter().find(|radio| radio.bssid == Some(bssid));
         if radio.and_then(|radio| radio.freq_mhz).is_some_and(|mhz| mhz >= HIGH_MHZ) { HIGH_DB } else { 0 }
+    }
+
+    /// The classes of channels that its BSSs are on, of those that count.
+    pub fn classes(&self, counts: impl Fn(Mac) -> bool) -> Classes {
+        let counting = self.radios.iter().filter(|radio| radio.bssid.is_some_and(&counts));
+        let frequencies = counting.filter_map(|radio| radio.freq_mhz);
+        frequencies.fold(Classes::default(), |all, mhz| all.and(Classes::of(mhz)))
     }
 
     /// How loudly a station may be expected to hear a BSS beside one of 20 dBm at 2.4 GHz, in dB.

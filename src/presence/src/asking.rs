@@ -37,8 +37,12 @@ const DOUBT_PERCENT: u8 = 75;
 /// A signal that changed by so much since the last request is a device that moves, in dB.
 const SHIFT_DB: u8 = 8;
 
+/// The same after a request that a shift asked for: it may still have been on its way.
+const SHIFT_AGAIN_DB: u8 = 4;
+const SHIFT_AGAIN_MS: u64 = 30_000;
+
 /// Reports come within this time of their request, or not at all.
-const ANSWER_MS: u64 = 20_000;
+const ANSWER_MS: u64 = 10_000;
 
 /// Refusals in a row after which a device is left alone, and for how long.
 const REFUSALS: u8 = 3;
@@ -81,6 +85,15 @@ impl Mode {
     }
 }
 
+/// What a request is to find out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// What it knows will do: it just looked around, or does not move.
+    Known,
+    /// What it hears now.
+    Measured,
+}
+
 /// What the engine knows of a device when it was heard.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Occasion {
@@ -106,6 +119,8 @@ struct Pending {
     at: Moment,
     /// The AP passed it on.
     accepted: bool,
+    /// It went on sending there: it was awake to answer.
+    stayed: bool,
     reports: u32,
 }
 
@@ -119,10 +134,13 @@ pub(crate) struct Asking {
     pending: Option<Pending>,
     /// The cheapest way that was not found to give nothing.
     mode: Mode,
-    empty: u8,
+    /// How it was asked last, and how often that gave nothing since it gave anything.
+    empty: (Mode, u8),
     refusals: u8,
     paused_until: Option<Moment>,
     signal_dbm: Option<i8>,
+    /// Its signal changed, then.
+    shifted_at: Option<Moment>,
     doubt_gap_ms: u64,
 }
 
@@ -139,20 +157,35 @@ impl Asking {
 
     /// Whether to ask now, and how. If so it counts as asked: [`Asking::asked`] is to follow.
     pub fn consider(&mut self, occasion: &Occasion, now: Moment) -> Option<Mode> {
+        self.note_staying(occasion);
         self.close_pending(now);
-        let mode = self.mode_for(occasion.bssid)?;
+        let mode = self.mode_for(occasion.bssid, Mode::Table)?;
         let is_awake = occasion.heard_at.is_some_and(|heard| now.since(heard) <= AWAKE_MS);
         let is_paused = self.paused_until.is_some_and(|until| until > now);
         if !is_awake || is_paused || self.pending.is_some() || !self.is_within_budget(now) {
             return None;
         }
-        self.is_wanted(occasion, now).then_some(mode)
+        let wanted = self.wanted(occasion, now)?;
+        // What it knows without measuring is of before it was carried.
+        Some(if wanted == Wanted::Measured {
+            self.mode_for(occasion.bssid, Mode::Active).unwrap_or(mode)
+        } else {
+            mode
+        })
     }
 
-    /// The cheapest way this device and BSS allow.
-    fn mode_for(&self, bssid: Mac) -> Option<Mode> {
+    fn note_staying(&mut self, occasion: &Occasion) {
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.ap == occasion.ap) else { return };
+        let since =
+            |heard: Moment| heard > pending.at.after(AWAKE_MS) && heard <= pending.at.after(ANSWER_MS);
+        pending.stayed |= occasion.heard_at.is_some_and(since);
+    }
+
+    /// The cheapest way this device and BSS allow, from `least` on.
+    fn mode_for(&self, bssid: Mac, least: Mode) -> Option<Mode> {
         let (_, octet) = self.capabilities.filter(|(known, _)| *known == bssid)?;
-        Mode::ALL.into_iter().find(|mode| *mode >= self.mode && octet & mode.capability() != 0)
+        let least = least.max(self.mode);
+        Mode::ALL.into_iter().find(|mode| *mode >= least && octet & mode.capability() != 0)
     }
 
     fn is_within_budget(&mut self, now: Moment) -> bool {
@@ -164,35 +197,41 @@ impl Asking {
         self.asked.len() < HOURLY && is_spaced
     }
 
-    fn is_wanted(&mut self, occasion: &Occasion, now: Moment) -> bool {
+    fn wanted(&mut self, occasion: &Occasion, now: Moment) -> Option<Wanted> {
         let last = self.asked.back().copied();
         let moved = occasion
             .moved_at
             .is_some_and(|moved| now.since(moved) <= HOUR_MS && last.is_none_or(|last| last < moved));
+        let is_again = self.shifted_at.is_some_and(|shifted| now.since(shifted) <= SHIFT_AGAIN_MS);
+        let shift_db = if is_again { SHIFT_AGAIN_DB } else { SHIFT_DB };
         let shifted = match (self.signal_dbm, occasion.signal_dbm) {
-            (Some(before), Some(signal)) => before.abs_diff(signal) >= SHIFT_DB,
+            (Some(before), Some(signal)) => before.abs_diff(signal) >= shift_db,
             _ => false,
         };
+        if shifted && !is_again {
+            self.shifted_at = Some(now);
+        }
         if occasion.calibrating || moved || shifted {
             self.doubt_gap_ms = DOUBT_GAP_MS;
-            return true;
+            return Some(if shifted { Wanted::Measured } else { Wanted::Known });
         }
         if occasion.confidence >= DOUBT_PERCENT {
             self.doubt_gap_ms = DOUBT_GAP_MS;
-            return false;
+            return None;
         }
         let is_due = last.is_none_or(|last| now.since(last) >= self.doubt_gap_ms.max(DOUBT_GAP_MS));
         if is_due {
             self.doubt_gap_ms = (self.doubt_gap_ms.max(DOUBT_GAP_MS) * 2).min(DOUBT_GAP_MAX_MS);
         }
-        is_due
+        is_due.then_some(Wanted::Measured)
     }
 
     /// A request of this id goes to the AP.
     pub fn asked(&mut self, id: Id, mode: Mode, occasion: &Occasion, now: Moment) {
         self.asked.push_back(now);
         self.signal_dbm = occasion.signal_dbm;
-        self.pending = Some(Pending { id, ap: occasion.ap, mode, at: now, accepted: false, reports: 0 });
+        self.pending =
+            Some(Pending { id, ap: occasion.ap, mode, at: now, accepted: false, stayed: false, reports: 0 });
     }
 
     /// An AP answers a request; false if it is none of this device's.
@@ -222,12 +261,12 @@ impl Asking {
 
     fn pause(&mut self, now: Moment) {
         self.paused_until = Some(now.after(PAUSE_MS));
-        (self.refusals, self.empty, self.mode) = (0, 0, Mode::Table);
+        (self.refusals, self.empty, self.mode) = (0, (Mode::Table, 0), Mode::Table);
     }
 
     /// The device reports a BSS of ours.
     pub fn handle_report(&mut self, now: Moment) {
-        (self.refusals, self.empty) = (0, 0);
+        (self.refusals, self.empty.1) = (0, 0);
         if let Some(pending) = self.pending.as_mut().filter(|pending| now.since(pending.at) <= ANSWER_MS) {
             pending.reports += 1;
         }
@@ -236,21 +275,39 @@ impl Asking {
     /// The id of a request that is over; what came of it is counted.
     pub fn close_pending(&mut self, now: Moment) {
         let Some(pending) = self.pending.take_if(|pending| now.since(pending.at) > ANSWER_MS) else { return };
-        // A request that no AP answered says nothing of the device.
-        if !pending.accepted || pending.reports > 0 {
+        // A request that no AP answered says nothing of the device, nor does one to a device that fell asleep or left.
+        if !pending.accepted || !pending.stayed || pending.reports > 0 {
             return;
         }
-        self.empty += 1;
-        if self.empty < EMPTY {
+        let before = if self.empty.0 == pending.mode { self.empty.1 } else { 0 };
+        self.empty = (pending.mode, before + 1);
+        if before + 1 < EMPTY {
             return;
         }
-        self.empty = 0;
+        self.empty.1 = 0;
         let octet = self.capabilities.map_or(0, |(_, octet)| octet);
         let next = Mode::ALL.into_iter().find(|mode| *mode > pending.mode && octet & mode.capability() != 0);
         match next {
             Some(next) => self.mode = next,
             None => self.pause(now),
         }
+    }
+
+    /// For a restart: how long ago each request of the last hour was, and for how long it is still left alone.
+    pub fn saved(&self, now: Moment) -> (Vec<u64>, u64) {
+        let asked = self.asked.iter().map(|at| now.since(*at)).filter(|ms| *ms <= HOUR_MS);
+        (asked.collect(), self.paused_until.map_or(0, |until| until.since(now)))
+    }
+
+    /// As it was at `then`, from [`Asking::saved`].
+    pub fn restored(asked_ms_ago: &[u64], paused_for_ms: u64, then: Moment) -> Asking {
+        let mut asked: Vec<u64> = asked_ms_ago.iter().copied().filter(|ms| *ms <= HOUR_MS).collect();
+        asked.sort_unstable_by(|one, other| other.cmp(one));
+        // The latest ones keep the budget longest.
+        let beyond = asked.len().saturating_sub(HOURLY);
+        let asked = asked[beyond..].iter().map(|ms| then.before(*ms)).collect();
+        let paused_until = (paused_for_ms > 0).then(|| then.after(paused_for_ms.min(PAUSE_MS)));
+        Asking { asked, paused_until, ..Asking::default() }
     }
 
     /// After a change of the setup: what is under way is forgotten, APs have other positions.
@@ -278,7 +335,7 @@ impl Asking {
 impl Engine {
     /// A device was heard: asks it for a beacon report if that is worth it.
     pub(crate) fn consider_asking(&mut self, device: DeviceIndex, now: Moment) {
-        let Some(occasion) = self.occasion(device) else { return };
+        let Some(occasion) = self.occasion(device, now) else { return };
         let memory = &mut self.devices[device.0 as usize].memory;
         let (Some(mode), Some(mac)) = (memory.asking.consider(&occasion, now), memory.mac()) else { return };
         let Some(id) = self.next_request() else { return };
@@ -290,7 +347,7 @@ impl Engine {
     }
 
     /// What is known of a device that may be asked: it is present, and its room is to be known.
-    fn occasion(&self, device: DeviceIndex) -> Option<Occasion> {
+    fn occasion(&self, device: DeviceIndex, now: Moment) -> Option<Occasion> {
         let known = &self.devices[device.0 as usize];
         let memory = &known.memory;
         let (State::Present, Some(claim)) = (&memory.state, memory.current()) else { return None };
@@ -303,7 +360,7 @@ impl Engine {
             heard_at: claim.heard_at(),
             signal_dbm: claim.signal.last_dbm(),
             moved_at: memory.moved_at,
-            confidence: memory.rooms.confidence(),
+            confidence: memory.rooms.confidence_at(now),
             calibrating: self.calibrating.contains_key(&device),
         })
     }
@@ -331,12 +388,16 @@ impl Engine {
         at: Moment,
     ) {
         let (Some(ap), Some(dbm)) = (self.bssids.get(&heard).copied(), rcpi_dbm) else { return };
-        let dbm = dbm.saturating_sub(self.aps[ap.0 as usize].state.downlink_db(heard));
+        let state = &self.aps[ap.0 as usize].state;
+        let dbm = dbm.saturating_sub(state.downlink_db(heard));
+        let class = state.classes(|bssid| bssid == heard);
         let memory = &mut self.devices[device.0 as usize].memory;
         memory.asking.handle_report(at);
-        let due = memory.rooms.read_report(ap, dbm, at);
+        let due = memory.rooms.read_report(ap, dbm, class, at);
         memory.hearing.read(Level { ap, how: How::Reported, dbm, at });
-        self.timers.set_if_idle(Timer::Room(device), due);
+        if self.timers.at(Timer::Room(device)).is_none_or(|at| at > due) {
+            self.timers.set(Timer::Room(device), due);
+        }
     }
 }
 
@@ -428,7 +489,11 @@ mod tests {
         assert_eq!(ask(&mut asking, &moved(2_000), at(2_000)), Some(Mode::Table));
         assert_eq!(ask(&mut asking, &moved(60_000), at(60_000)), None);
         let shifted = |ms| Occasion { signal_dbm: Some(-68), ..moved(ms) };
-        assert_eq!(ask(&mut asking, &shifted(90_000), at(90_000)), Some(Mode::Table));
+        assert_eq!(
+            ask(&mut asking, &shifted(90_000), at(90_000)),
+            Some(Mode::Active),
+            "what it knew is of before"
+        );
         assert_eq!(ask(&mut asking, &shifted(150_000), at(150_000)), None);
     }
 
@@ -470,7 +535,7 @@ mod tests {
         let mut asking = device(Mode::Passive.capability());
         assert_eq!(
             ask_for(&mut asking, 0, HOUR_MS, nothing),
-            [0, 21_000, 42_000].map(|ms| (ms, Mode::Passive))
+            [0, 12_000, 24_000].map(|ms| (ms, Mode::Passive))
         );
     }
 

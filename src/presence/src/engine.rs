@@ -181,6 +181,14 @@ impl Engine {
         self.places.extend(more);
         let receivers = self.aps.iter().map(|ap| Receiver { id: ap.id.clone(), room: ap.room });
         self.model = Model::new(&self.places, &receivers.collect::<Vec<_>>(), self.samples.list());
+        self.tell_classes();
+    }
+
+    /// What the model is to know of the APs' channels.
+    fn tell_classes(&mut self) {
+        for (index, ap) in self.aps.iter().enumerate() {
+            self.model.set_classes(ap_index(index), ap.state.classes(|_| true));
+        }
     }
 
     fn add_device(&mut self, device: DeviceSetup, person: Option<usize>, now: Moment) -> usize {
@@ -297,6 +305,7 @@ impl Engine {
             }
             ap_now.push(index);
         }
+        next.tell_classes();
         let bssids = old.bssids.into_iter();
         let moved =
             |(bssid, ap): (Mac, ApIndex)| Some((bssid, ap_now.get(ap.0 as usize).copied().flatten()?));

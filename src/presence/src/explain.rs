@@ -212,7 +212,8 @@ impl Engine {
         let rooms = &device.memory.rooms;
         let Some(room) = rooms.room() else { return Vec::new() };
         let since = duration(now.since(rooms.since()));
-        let mut lines = vec![format!("{} {} %, for {since}", self.rooms[room].name, rooms.confidence())];
+        let mut lines =
+            vec![format!("{} {} %, for {since}", self.rooms[room].name, rooms.confidence_at(now))];
         let candidates = rooms.candidates();
         let named = candidates.iter().filter(|(_, percent)| *percent > 0).take(CANDIDATES_MAX);
         let named: Vec<String> =

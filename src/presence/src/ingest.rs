@@ -147,8 +147,10 @@ impl Engine {
         }
         let state = self.ap_mut(ap);
         let lost = state.take_radios(radios.radios, now, &timing);
+        let classes = state.classes(|_| true);
+        self.model.set_classes(ap, classes);
         if !lost.is_empty() {
-            let members: Vec<DeviceIndex> = state.members.iter().copied().collect();
+            let members: Vec<DeviceIndex> = self.ap_mut(ap).members.iter().copied().collect();
             members.into_iter().for_each(|device| self.lost_bss(device, ap, &lost, now));
         }
         self.recount_guests(ap);

@@ -74,7 +74,7 @@ impl Person {
         let is_shown = home == Home::Home && self.detail == Detail::Rooms;
         let room = near.filter(|_| is_shown).and_then(|device| device.memory.rooms.room());
         let confidence = match home {
-            Home::Home if room.is_some() => near.map_or(0, |device| device.memory.rooms.confidence()),
+            Home::Home if room.is_some() => near.map_or(0, |device| device.memory.rooms.confidence_at(now)),
             Home::Home | Home::Undecided => 0,
             Home::Away => 100,
         };

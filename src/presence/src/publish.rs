@@ -221,7 +221,7 @@ impl Engine {
             return true;
         }
         let Some(person) = known.person.map(|person| &self.people[person]) else { return false };
-        let confidence = known.memory.rooms.confidence();
+        let confidence = known.memory.rooms.confidence_at(now);
         let is_surer = confidence.abs_diff(person.state.confidence) >= CONFIDENCE_STEP;
         let is_due = person.published_at.is_none_or(|said| now.since(said) >= CONFIDENCE_EVERY_MS);
         // Of several devices, the one that moves with the person may be another now.

@@ -9,6 +9,7 @@ use whichroom_wire::{Id, Mac};
 
 use crate::Moment;
 use crate::access_point::Identity;
+use crate::asking::Asking;
 use crate::claims::{Association, Claim, Parting, Signal};
 use crate::device::{Device, Memory, State};
 use crate::doze::{Doze, Kind};
@@ -79,6 +80,15 @@ struct SavedDevice {
     room: Option<Id>,
     room_since_ms_ago: u64,
     confidence: u8,
+    #[serde(default)]
+    asking: SavedAsking,
+}
+
+/// How often it was asked for beacon reports lately.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct SavedAsking {
+    asked_ms_ago: Vec<u64>,
+    paused_for_ms: u64,
 }
 
 /// A station nobody named.
@@ -268,6 +278,7 @@ impl Engine {
         };
         let signal = memory.current().map(|claim| claim.signal).unwrap_or_default();
         let (home_ms, weights) = memory.doze.saved();
+        let (asked_ms_ago, paused_for_ms) = memory.asking.saved(now);
         SavedDevice {
             id: device.id.clone(),
             state,
@@ -283,6 +294,7 @@ impl Engine {
             room: memory.rooms.room().map(|room| self.rooms[room].id.clone()),
             room_since_ms_ago: now.since(memory.rooms.since()),
             confidence: memory.rooms.confidence(),
+            asking: SavedAsking { asked_ms_ago, paused_for_ms },
         }
     }
 
@@ -447,7 +459,10 @@ impl Engine {
             association.map(|association| association.ap),
             shown.before(saved.room_since_ms_ago),
             saved.confidence,
+            memory.heard_at,
         );
+        let SavedAsking { asked_ms_ago, paused_for_ms } = &saved.asking;
+        memory.asking = Asking::restored(asked_ms_ago, *paused_for_ms, shown);
         if let (State::Present, Some(association)) = (&state, association) {
             let mark = self.ap_mut(association.ap).mark;
             let mut claim = Claim::new(association, mark);

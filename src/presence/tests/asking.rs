@@ -96,9 +96,9 @@ fn who_begins_to_associate_elsewhere_is_not_asked_through_the_old_access_point()
     received(&mut house);
     house.calibrate("ann", "kitchen");
     assert_eq!(house.take_asked().len(), 1);
-    house.pass(18);
+    house.pass(8);
     received(&mut house);
-    house.pass(3);
+    house.pass(4);
     house.send_event("bedroom", ANN, bss("bedroom", 1), Change::Assoc { signal_dbm: Some(-60) }, 0);
     assert_eq!(house.take_asked(), []);
     received(&mut house);

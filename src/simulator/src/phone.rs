@@ -32,7 +32,8 @@ const REST_MS: u64 = 30_000;
 const REST_MARGIN_DB: f64 = 7.0;
 /// A doze from which it does not stir by itself for long.
 const DEEP_MS: u64 = 20 * 60_000;
-/// A phone in use looks around first after this, then after twice and so on.
+/// A phone in use looks around when its screen comes on, unless it did so just before, then after this, after twice
+/// and so on: Android's schedule of a phone that is connected.
 const USE_SCAN_MS: (u64, u64) = (20_000, 160_000);
 /// What a restless phone does instead: it looks around so often, each signal is off by this deviation, it goes for so
 /// little, and prefers 5 GHz by so much.
@@ -136,7 +137,7 @@ impl Phone {
             changes_ms: 0,
             next_scan_ms: 0,
             weak_since_ms: None,
-            use_scan_ms: 0,
+            use_scan_ms: u64::MAX,
             use_gap_ms: 0,
             seen_dbm: Vec::new(),
             seen_ms: 0,
@@ -160,8 +161,9 @@ impl Phone {
         self.is_used(now_ms);
     }
 
+    /// Its screen comes on.
     fn is_used(&mut self, now_ms: u64) {
-        (self.use_gap_ms, self.use_scan_ms) = (USE_SCAN_MS.0, now_ms + USE_SCAN_MS.0);
+        (self.use_gap_ms, self.use_scan_ms) = (USE_SCAN_MS.0 / 2, now_ms.max(self.seen_ms + USE_SCAN_MS.0));
     }
 
     /// What it would say it hears (802.11k, table mode): what it knows from its last look around.
@@ -231,11 +233,16 @@ impl Phone {
             return !was_awake;
         }
         self.awake = !was_awake;
+        // Fetching messages leaves the screen dark, and phones with a dark screen do not look around.
+        self.use_scan_ms = u64::MAX;
         let lasts_ms = match (self.awake, around.resting) {
             // Fetches messages, or is in use.
             (true, true) => random.spread_ms(1.5, 8.0),
             (true, false) if random.chance(0.65) => random.spread_ms(1.5, 10.0),
-            (true, false) => random.spread_ms(30.0, 600.0),
+            (true, false) => {
+                self.is_used(now_ms);
+                random.spread_ms(30.0, 600.0)
+            }
             (false, _) if around.night => self.night_ms(random),
             (false, _) if !around.moving && random.chance(self.habits.dozes_deeply) => {
                 random.spread_ms(1_200.0, 10_800.0)
@@ -244,9 +251,6 @@ impl Phone {
             (false, false) => random.spread_ms(5.0, 1_500.0),
         };
         self.changes_ms = now_ms + lasts_ms;
-        if self.awake {
-            self.is_used(now_ms);
-        }
         !was_awake
     }
 

@@ -16,7 +16,7 @@ use whichroom_wire::{Change, Host, Mac, Radio, State};
 
 use crate::access_point::{AccessPoint, Bss, Output};
 use crate::phone::{Act, Around, Link, Phone};
-use crate::plan::{self, Night, Plan, Point};
+use crate::plan::{self, Habits, Night, Plan, Point};
 use crate::propagation::{Band, body_db, uplink_dbm};
 use crate::random::{Random, mix};
 use crate::walker::{Truth, Walker};
@@ -121,6 +121,8 @@ pub struct World {
     /// How each phone's owner stands or sits, as a seed of who is shaded by the body.
     aspects: Vec<u64>,
     budgets: BTreeMap<(usize, Mac), Budget>,
+    /// When each access point received a phone last, by phone and access point.
+    received_ms: BTreeMap<(usize, usize), u64>,
     /// Each phone's latest association.
     claims: Vec<Option<Claim>>,
     access_points: Vec<AccessPoint>,
@@ -145,6 +147,7 @@ impl World {
             reaches: vec![None; plan.phones.len()],
             aspects: vec![0; plan.phones.len()],
             budgets: BTreeMap::new(),
+            received_ms: BTreeMap::new(),
             claims: vec![None; plan.phones.len()],
             plan,
             seed,
@@ -274,6 +277,17 @@ impl World {
         let access_point = &self.access_points[ap];
         let entry = access_point.stations.get(&(mac, bss)).filter(|_| access_point.alive)?;
         (entry.generation == generation).then_some(ap)
+    }
+
+    /// When an access point received a phone last, by whatever frame.
+    pub fn received_ms(&self, phone: usize, ap: usize) -> Option<u64> {
+        self.received_ms.get(&(phone, ap)).copied()
+    }
+
+    /// Whether a phone would say how it hears the access points, if it was asked now (802.11k).
+    pub fn would_report(&self, phone: usize) -> bool {
+        let Habits { rrm, refuses, .. } = self.phones[phone].habits;
+        self.is_awake(phone) && beacons::is_able(rrm) && refuses < 1.0
     }
 
     /// Minute of the day at time 0.
@@ -542,6 +556,7 @@ impl World {
         if reach_dbm[link.bss] >= HEARD_DBM {
             let signal_dbm = self.reading(reach_dbm[link.bss]);
             self.access_points[ap].hear(self.macs[phone][bss], bss, signal_dbm, packets, self.now_ms);
+            self.received_ms.insert((phone, ap), self.now_ms);
         }
     }
 
@@ -557,6 +572,9 @@ impl World {
                     heard.push((mac, bss, Change::Probe { signal_dbm: Some(self.reading(dbm)) }));
                 }
             }
+            if !heard.is_empty() {
+                self.received_ms.insert((phone, ap), self.now_ms);
+            }
             self.say(ap, heard);
         }
     }
@@ -566,6 +584,7 @@ impl World {
         let mac = self.macs[phone][bss];
         let before = self.phones[phone].link;
         let signal_dbm = self.reading(dbm);
+        self.received_ms.insert((phone, ap), self.now_ms);
         let mut changes = Vec::new();
         if self.access_points[ap].stations.get(&(mac, bss)).is_some_and(|entry| entry.authorized) {
             changes.push((mac, bss, Change::Disassoc));

@@ -11,6 +11,10 @@ use crate::requests::Mode;
 
 /// Of 100 TU; never 0, which some stations take for "for ever".
 const BEACON_DURATION: u32 = 100;
+/// The channels of the class, one after the other (802.11-2020 9.4.2.20.7).
+const EVERY_CHANNEL: u32 = 0;
+/// Channels 1 to 13.
+const OP_CLASS_LOW: u32 = 81;
 /// After rpcd did not answer in time.
 const IWINFO_PAUSE_MS: u64 = 60_000;
 
@@ -32,25 +36,35 @@ impl Collector {
     /// Asks a station, through hostapd, how it hears the BSSs of its network. [`Observation::BeaconAnswer`] follows.
     pub(crate) fn request_beacons(&mut self, request: Id, bssid: Mac, mac: Mac, mode: Mode, now_ms: u64) {
         let bss = self.bss.values().find(|bss| bss.bssid() == Some(bssid));
+        let op_class = bss.map_or(OP_CLASS_LOW, |bss| self.class_of(bss, mode));
         let (Link::Up(session), Some((bss, id))) = (&mut self.link, bss.and_then(|bss| Some((bss, bss.id?))))
         else {
             let result = Err(not_now::BSS_GONE.to_owned());
             self.observations.push_back(Observation::BeaconAnswer { request, mac, result });
             return;
         };
-        // A table holds all channels; listening or probing on others would take the station off its own.
-        let channel = if mode == Mode::Table { 0 } else { bss.status.channel.unwrap_or(0) };
         let mut arguments = Writer::new();
-        arguments
-            .string("addr", &mac.to_string())
-            .int32("mode", mode.number())
-            .int32("op_class", bss.op_class());
-        arguments.int32("channel", channel).int32("duration", BEACON_DURATION);
+        arguments.string("addr", &mac.to_string()).int32("mode", mode.number()).int32("op_class", op_class);
+        arguments.int32("channel", EVERY_CHANNEL).int32("duration", BEACON_DURATION);
         if let Some(ssid) = &bss.status.ssid {
             // Neighbours' networks are none of our business.
             arguments.string("ssid", ssid);
         }
         session.invoke(id, "rrm_beacon_req", &arguments, Ask::Beacon { request, mac }, now_ms);
+    }
+
+    /// Where a station of this BSS is to measure. On its own channel alone it would hear its own access point and little
+    /// else; the 2.4 GHz band is short, and where the network is in it, it holds every access point of the home.
+    fn class_of(&self, bss: &Bss, mode: Mode) -> u32 {
+        if mode == Mode::Table {
+            return bss.op_class();
+        }
+        let in_low_band = |other: &&Bss| {
+            other.op_class() == OP_CLASS_LOW
+                && other.gone_ms.is_none()
+                && other.status.ssid == bss.status.ssid
+        };
+        self.bss.values().find(in_low_band).unwrap_or(bss).op_class()
     }
 
     pub(super) fn handle_due(&mut self, now_ms: u64) {

@@ -13,7 +13,7 @@ mod model;
 mod tests;
 mod wavering;
 
-pub use model::{Model, Place, Receiver};
+pub use model::{Classes, Model, Place, Receiver};
 
 use crate::Moment;
 use crate::timers::ApIndex;
@@ -33,17 +33,30 @@ const OBSERVATION_MS: u64 = 400;
 /// How often a phone that is awake changes rooms, per second: each few minutes. Only what is heard tells when.
 const STEPS_PER_S: f32 = 0.005;
 
+/// How often one that is being carried does, and for how long it is after the last sign of it.
+const WALKING_STEPS_PER_S: f32 = 0.02;
+const WALKING_MS: u64 = 20_000;
+
 /// After a longer silence it may have walked, but not more than this says: a sleeper's first frame is one observation.
 const STEPPING_MS: u64 = 10_000;
 
 /// Another room is believed with this probability.
 const BELIEVED: f32 = 0.7;
 
+/// An AP that hears a device this much louder or fainter than when that was weighed last hears one that was carried, in
+/// dB: with two chances in three.
+const SHIFT_DB: f32 = 10.0;
+
+/// A comparison of APs that is the first in a while says this much more than one of many, and one says much the same as
+/// another so long, in seconds.
+const NEWS: f32 = 2.5;
+const ALIKE_S: f32 = 5.0;
+
 /// A phone looks around for so long before it changes APs: what its old AP heard earlier is of where it was.
 const LOOKING_MS: u64 = 3_000;
 
 /// How soon a change of AP is forgotten, in seconds. One that follows others soon is bouncing rather than walking.
-const CALM_S: f32 = 30.0;
+const CALM_S: f32 = 20.0;
 
 /// Highest confidence, in percent: where somebody said it, where several APs were compared, where only one heard it,
 /// where nothing is known but the AP it chose.
@@ -105,6 +118,10 @@ pub struct RoomEstimate {
     /// How loudly the AP it is on heard it when that was weighed last.
     weighed_dbm: Option<f32>,
     wavering: Wavering,
+    /// When several APs were compared last.
+    compared_at: Option<Moment>,
+    /// Which classes of channels the pending reports are of.
+    reported_classes: Classes,
     /// How often it changed APs lately, and when last.
     changes: f32,
     changed_at: Moment,
@@ -126,14 +143,16 @@ pub struct Verdict {
 }
 
 impl RoomEstimate {
-    /// A room known from before a restart.
+    /// A room known from before a restart, and when the device was heard last.
     pub fn restored(
         room: Option<usize>,
         associated: Option<ApIndex>,
         since: Moment,
         confidence: u8,
+        observed_at: Option<Moment>,
     ) -> RoomEstimate {
-        RoomEstimate { room, associated, since, confidence: f32::from(confidence), ..RoomEstimate::default() }
+        let confidence = f32::from(confidence);
+        RoomEstimate { room, associated, since, confidence, observed_at, ..RoomEstimate::default() }
     }
 
     /// Position of the room among the model's.
@@ -178,7 +197,11 @@ impl RoomEstimate {
 
     /// Takes in how the device itself hears an AP (802.11k), from `rcpi / 2 - 110`. On a scale of its own: it is only
     /// compared with other reports. Returns when to evaluate: when the others of one answer will be there.
-    pub fn read_report(&mut self, ap: ApIndex, rcpi_dbm: i8, at: Moment) -> Moment {
+    pub fn read_report(&mut self, ap: ApIndex, rcpi_dbm: i8, class: Classes, at: Moment) -> Moment {
+        if self.reports_pending.is_none() {
+            self.reported_classes = Classes::default();
+        }
+        self.reported_classes = self.reported_classes.and(class);
         self.reported.read(ap, f32::from(rcpi_dbm), at);
         self.reports_pending.get_or_insert(at).after(OBSERVATION_MS)
     }
@@ -209,7 +232,8 @@ impl RoomEstimate {
         if associated != self.associated {
             self.note_choice(associated, now);
         }
-        if is_due(self.pending, now) {
+        let is_calm = self.counted < 1.0 && self.changes > 1.0 && self.changes_at(now) <= 1.0;
+        if is_due(self.pending, now) || is_calm {
             self.pending = None;
             changed |= self.observe_heard(model, now);
         }
@@ -218,7 +242,19 @@ impl RoomEstimate {
             changed |= self.observe_reported(model, now);
         }
         let waiting = [self.pending, self.reports_pending].into_iter().flatten().min();
-        Verdict { changed, look_again: waiting.map(|since| since.after(OBSERVATION_MS)) }
+        let waiting = waiting.map(|since| since.after(OBSERVATION_MS));
+        Verdict { changed, look_again: [waiting, self.calm_again(now)].into_iter().flatten().min() }
+    }
+
+    /// When a phone that changed APs more than once has stayed for so long that its choice counts in full. Silence
+    /// says as much of that as frames do.
+    fn calm_again(&self, now: Moment) -> Option<Moment> {
+        if self.associated.is_none() || self.counted >= 1.0 || self.changes <= 1.0 {
+            return None;
+        }
+        // Of a few minutes at most.
+        let calm_ms = (CALM_S * 1000.0 * self.changes.ln()).ceil() as u64;
+        Some(self.changed_at.after(calm_ms)).filter(|calm| *calm > now)
     }
 
     /// It is on another AP. That is evidence once: phones stay where they are, however far they are carried. Before
@@ -254,12 +290,13 @@ impl RoomEstimate {
         }
         let chosen = if self.associated.is_some() { (calm - self.counted).max(0.0) } else { 0.0 };
         let near_db = own.map_or(0.0, |own| model::near_db(own) * calm);
-        let observation = Observation {
+        let mut observation = Observation {
             levels,
             associated: self.associated,
             nearer_db: (near_db - self.near_db).max(0.0),
             chosen,
             calm,
+            news: 1.0,
         };
         let is_alone = !observation.is_overheard();
         let says_nothing = chosen < COUNTS && observation.nearer_db < NEARER_DB;
@@ -269,8 +306,13 @@ impl RoomEstimate {
         }
         self.near_db = self.near_db.max(near_db);
         self.counted = self.counted.max(calm);
-        self.weighed_dbm = own.or(self.weighed_dbm);
-        let changed = self.weigh(model, now, |model, rooms, logs| model.observe(&observation, rooms, logs));
+        let shifted_db = self.shifted_db(own);
+        if !is_alone {
+            observation.news = self.news_at(now);
+            self.compared_at = Some(now);
+        }
+        let changed =
+            self.weigh(model, shifted_db, now, |model, rooms, logs| model.observe(&observation, rooms, logs));
         self.most = match (count, is_alone) {
             (0, _) => CHOSEN_PERCENT,
             (_, true) => ALONE_PERCENT,
@@ -278,6 +320,21 @@ impl RoomEstimate {
         };
         self.confidence = self.confidence.min(self.most);
         changed
+    }
+
+    /// By how much its AP hears it otherwise than when that was weighed last, which is now.
+    fn shifted_db(&mut self, own: Option<f32>) -> f32 {
+        let before = self.weighed_dbm;
+        self.weighed_dbm = own.or(before);
+        own.zip(before).map_or(0.0, |(own, before)| (own - before).abs())
+    }
+
+    /// What a comparison says: all of it where there was none lately. What follows soon has mostly the same causes.
+    fn news_at(&self, now: Moment) -> f32 {
+        let Some(before) = self.compared_at else { return NEWS };
+        // Precise to the millisecond for hours.
+        let passed_s = now.since(before) as f32 / 1000.0;
+        1.0 + (NEWS - 1.0) * (1.0 - (-passed_s / ALIKE_S).exp())
     }
 
     /// One AP alone, without samples, cannot say where else a device is: it only makes the room less sure when it
@@ -299,8 +356,15 @@ impl RoomEstimate {
             return false;
         }
         let levels = &levels[..count];
-        let changed =
-            self.weigh(model, now, |model, rooms, logs| model.observe_reported(levels, rooms, logs));
+        let classes = self.reported_classes;
+        let mut heard = [Heard::default(); AP_LIMIT];
+        let count = self.heard.fresh_into(&mut heard, now);
+        let own =
+            heard[..count].iter().find(|heard| Some(heard.ap) == self.associated).map(|heard| heard.dbm);
+        let shifted_db = self.shifted_db(own);
+        let changed = self.weigh(model, shifted_db, now, |model, rooms, logs| {
+            model.observe_reported(levels, classes, rooms, logs)
+        });
         self.confidence = self.confidence.min(COMPARED_PERCENT);
         changed
     }
@@ -309,11 +373,12 @@ impl RoomEstimate {
     fn weigh(
         &mut self,
         model: &Model,
+        shifted_db: f32,
         now: Moment,
         evidence: impl FnOnce(&Model, &[usize], &mut [f32]),
     ) -> bool {
         self.admit(model);
-        self.walk(model, now);
+        self.walk(model, shifted_db, now);
         let (mut rooms, mut logs) = ([0usize; ROOM_LIMIT], [0.0f32; ROOM_LIMIT]);
         let count = self.weights.len();
         for (slot, weight) in rooms.iter_mut().zip(&self.weights) {
@@ -372,15 +437,18 @@ impl RoomEstimate {
         self.weights.push(Weight { room, part });
     }
 
-    /// Time went by in which it may have changed rooms.
-    fn walk(&mut self, model: &Model, now: Moment) {
+    /// Time went by in which it may have changed rooms; it did rather if its AP hears it otherwise than before.
+    fn walk(&mut self, model: &Model, shifted_db: f32, now: Moment) {
         // Of a room from before a restart nobody knows how long ago that was.
         let unknown_ms = if self.room.is_some() { STEPPING_MS } else { 0 };
         let passed_ms = self.stepped_at.map_or(unknown_ms, |at| now.since(at)).min(STEPPING_MS);
         self.stepped_at = Some(now);
         self.observed_at = Some(now);
         // At most ten seconds: exact.
-        let walks = 1.0 - (-STEPS_PER_S * passed_ms as f32 / 1000.0).exp();
+        let shift = shifted_db / SHIFT_DB;
+        let is_walking = self.changes > 0.0 && now.since(self.changed_at) <= WALKING_MS;
+        let steps_per_s = if is_walking { WALKING_STEPS_PER_S } else { STEPS_PER_S };
+        let walks = 1.0 - (-steps_per_s * passed_ms as f32 / 1000.0 - shift * shift).exp();
         let mut arriving = [0.0f32; ROOM_LIMIT];
         for from in 0..self.weights.len() {
             let Weight { room, part } = self.weights[from];

@@ -24,6 +24,12 @@ const OBSERVATION_DB: f32 = 30.0;
 /// Of two APs that are as loud as each other, the one the phone chose is ahead by this, in dB.
 const CHOSEN_DB: f32 = 3.0;
 
+/// An AP whose channels a report is not of may be heard like this: from its own room louder, from another fainter.
+const UNTOLD_DBM: f32 = -65.0;
+
+/// A report compares all APs at one moment with one receiver.
+const REPORT_NEWS: f32 = 2.0;
+
 /// What is usually heard from another room, in dBm. Louder speaks for the AP's own room, and the AP a phone is on is
 /// taken to hear it like this while it hears nothing.
 const FAR_DBM: f32 = -80.0;
@@ -71,6 +77,8 @@ pub struct Receiver {
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     room_of: Vec<usize>,
+    /// The classes of channels that each AP is on.
+    classes: Vec<Classes>,
     /// Rooms that anything can speak for, in order.
     eligible: Vec<usize>,
     /// APs that speak for a room, by room.
@@ -94,6 +102,36 @@ pub(super) struct Observation<'l> {
     pub chosen: f32,
     /// 1 for a phone that chose its AP and stays; less for one that bounces.
     pub calm: f32,
+    /// How much more it says than one of many that follow each other.
+    pub news: f32,
+}
+
+/// Sets of operating classes (802.11 table E-4), as far as they differ in which channels they hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Classes(u8);
+
+impl Classes {
+    /// The class of a frequency.
+    pub fn of(freq_mhz: u32) -> Classes {
+        Classes(match freq_mhz {
+            0..=2_500 => 1,
+            2_501..=5_250 => 1 << 1,
+            5_251..=5_350 => 1 << 2,
+            5_351..=5_730 => 1 << 3,
+            5_731..=5_900 => 1 << 4,
+            5_901.. => 1 << 5,
+        })
+    }
+
+    /// Those of both.
+    #[must_use]
+    pub fn and(self, other: Classes) -> Classes {
+        Classes(self.0 | other.0)
+    }
+
+    fn meets(self, other: Classes) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 impl Model {
@@ -133,6 +171,7 @@ impl Model {
         Model {
             spoken_for,
             eligible: (0..places.len()).filter(|room| is_eligible(*room)).collect(),
+            classes: vec![Classes::default(); room_of.len()],
             room_of,
             speaking,
             adjoining,
@@ -147,6 +186,7 @@ impl Model {
     pub(crate) fn add_receiver(&mut self, room: usize, id: &Id) {
         let ap = ApIndex::at(self.room_of.len());
         self.room_of.push(room);
+        self.classes.push(Classes::default());
         self.spoken_for.push(vec![room]);
         if self.ids.len() <= room {
             self.ids.push(id.clone());
@@ -158,6 +198,13 @@ impl Model {
         self.speaking[room].push(ap);
         if let Err(position) = self.eligible.binary_search(&room) {
             self.eligible.insert(position, room);
+        }
+    }
+
+    /// An AP's radios are on channels of these classes.
+    pub(crate) fn set_classes(&mut self, ap: ApIndex, classes: Classes) {
+        if let Some(known) = self.classes.get_mut(ap.0 as usize) {
+            *known = classes;
         }
     }
 
@@ -237,14 +284,25 @@ impl Model {
         self.blend(fingerprints, weight, &levels[..count], Scale::Heard, rooms, logs);
     }
 
-    /// As [`Model::observe`], of what a device reports to hear itself.
-    pub(super) fn observe_reported(&self, levels: &[Heard], rooms: &[usize], logs: &mut [f32]) {
+    /// As [`Model::observe`], of what a device reports to hear itself on channels of these classes.
+    pub(super) fn observe_reported(
+        &self,
+        levels: &[Heard],
+        classes: Classes,
+        rooms: &[usize],
+        logs: &mut [f32],
+    ) {
         // All at once, by one receiver: which AP it is on makes no difference.
-        self.observe_loudest(
-            &Observation { levels, associated: None, nearer_db: 0.0, chosen: 0.0, calm: 1.0 },
-            rooms,
-            logs,
-        );
+        let level = |ap: &ApIndex| {
+            let heard = levels.iter().find(|heard| heard.ap == *ap).map(|heard| heard.dbm);
+            let was_measured = self.classes.get(ap.0 as usize).is_some_and(|known| known.meets(classes));
+            heard.unwrap_or(if was_measured { ABSENT_DBM } else { UNTOLD_DBM }).max(ABSENT_DBM)
+        };
+        for (room, log) in rooms.iter().zip(logs.iter_mut()) {
+            let aps = self.speaking.get(*room).map_or(&[][..], Vec::as_slice);
+            *log = REPORT_NEWS * aps.iter().map(level).fold(ABSENT_DBM, f32::max) / LOUDER_DB;
+        }
+        level_off(logs, CHOICE_MOST);
         let Some(fingerprints) = &self.fingerprints else { return };
         self.blend(fingerprints, fingerprints.weight(), levels, Scale::Reported, rooms, logs);
     }
@@ -288,7 +346,7 @@ impl Model {
     /// The louder a room's AP, the likelier the room.
     fn observe_loudest(&self, observation: &Observation<'_>, rooms: &[usize], logs: &mut [f32]) {
         for (room, log) in rooms.iter().zip(logs.iter_mut()) {
-            *log = self.loudness(observation, *room) / LOUDER_DB;
+            *log = observation.news * self.loudness(observation, *room) / LOUDER_DB;
         }
         level_off(logs, OBSERVATION_DB / LOUDER_DB);
     }

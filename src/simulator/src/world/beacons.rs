@@ -41,6 +41,11 @@ impl Mode {
     }
 }
 
+/// Whether a station with this first octet of capabilities makes beacon reports of any kind.
+pub(super) fn is_able(rrm: u8) -> bool {
+    [Mode::Passive, Mode::Active, Mode::Table].iter().any(|mode| rrm & mode.capability() != 0)
+}
+
 /// What an agent remembers of its requests to a station.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Budget {
@@ -63,7 +68,13 @@ impl World {
         let said = self.access_points[ap].answer(&request.id, result.map(drop), self.now_ms);
         self.outputs.push(said);
         if let Ok((claim, mode)) = result {
-            let ms = self.random.between_ms(60, 500);
+            let (shortest_ms, longest_ms) = match mode {
+                Mode::Table => (60, 500),
+                // Thirteen channels, one after the other.
+                Mode::Active => (300, 900),
+                Mode::Passive => (1_300, 2_500),
+            };
+            let ms = self.random.between_ms(shortest_ms, longest_ms);
             self.after(ms, Action::Report(claim, mode));
         }
     }
@@ -99,11 +110,10 @@ impl World {
         }
         let heard_dbm = match mode {
             Mode::Table => self.phones[phone].scan_table(self.now_ms).to_vec(),
-            // It listens on its own channel only.
             Mode::Passive | Mode::Active => {
                 let mut heard_dbm = self.heard_by(phone);
-                let channel = |bss: usize| self.access_points[bss / 2].bsses[bss % 2].radio.freq_mhz;
-                let others = (0..heard_dbm.len()).filter(|&other| channel(other) != channel(bss));
+                let measured = self.measured_class(claim);
+                let others = (0..heard_dbm.len()).filter(|&other| self.class_of(other) != measured);
                 others.for_each(|other| heard_dbm[other] = f64::NEG_INFINITY);
                 heard_dbm
             }
@@ -120,6 +130,23 @@ impl World {
             }
         }
         self.say(claim.ap, changes);
+    }
+
+    /// The operating class the agent names, all channels of it: 2.4 GHz where its network is there too.
+    fn measured_class(&self, claim: Claim) -> u32 {
+        let is_one_name = self.plan.ssids[0] == self.plan.ssids[1];
+        self.class_of(claim.ap * 2 + if is_one_name { 0 } else { claim.bss })
+    }
+
+    /// The operating class (802.11 table E-4) of a BSS, by its number among all.
+    fn class_of(&self, bss: usize) -> u32 {
+        match self.access_points[bss / 2].bsses[bss % 2].radio.freq_mhz.unwrap_or(0) {
+            0..=2_500 => 81,
+            2_501..=5_250 => 115,
+            5_251..=5_350 => 118,
+            5_351..=5_730 => 121,
+            5_731.. => 125,
+        }
     }
 }
 

@@ -29,9 +29,14 @@ impl Tally {
 /// How late true changes of room were followed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Delays {
-    /// Those of people whose phone was awake, and of these the stays that were followed.
+    /// Awake phones' seconds in which the room was knowable, and of these the stays that were followed.
+    pub knowable_ms: Vec<u64>,
+    pub followed_ms: Vec<u64>,
+    /// Stays of awake phones in which it never was.
+    pub unknowable: u64,
+    /// Of all stays of awake phones: awake seconds, and seconds of the clock.
     pub awake_ms: Vec<u64>,
-    pub awake_followed_ms: Vec<u64>,
+    pub whole_ms: Vec<u64>,
     pub all_ms: Vec<u64>,
     /// Stays that were never followed; their length stands among the delays.
     pub missed: u64,
@@ -80,8 +85,11 @@ pub(crate) struct Measures {
 
 impl Delays {
     fn join(&mut self, other: &Delays) {
+        self.knowable_ms.extend(&other.knowable_ms);
+        self.followed_ms.extend(&other.followed_ms);
+        self.unknowable += other.unknowable;
         self.awake_ms.extend(&other.awake_ms);
-        self.awake_followed_ms.extend(&other.awake_followed_ms);
+        self.whole_ms.extend(&other.whole_ms);
         self.all_ms.extend(&other.all_ms);
         self.missed += other.missed;
     }
@@ -124,7 +132,7 @@ impl Measures {
 
     /// The figures by their names.
     pub(crate) fn json(&self) -> Value {
-        let awake = Quantiles::of(self.with_ap.awake_ms.iter().copied());
+        let awake = Quantiles::of(self.with_ap.knowable_ms.iter().copied());
         let all_rooms = self.with_ap.all_ms.iter().chain(&self.without_ap.all_ms).copied();
         let departures = self.departures_s(|_| true);
         json!({
@@ -137,7 +145,10 @@ impl Measures {
             "true_changes_without_passages": self.true_stays,
             "median_delay_s": awake.median_s,
             "p95_delay_s": awake.p95_s,
-            "delay_if_followed": Quantiles::of(self.with_ap.awake_followed_ms.iter().copied()).json(),
+            "delay_if_followed": Quantiles::of(self.with_ap.followed_ms.iter().copied()).json(),
+            "delay_awake": Quantiles::of(self.with_ap.awake_ms.iter().copied()).json(),
+            "delay_awake_at_first": Quantiles::of(self.with_ap.whole_ms.iter().copied()).json(),
+            "stays_unknowable": self.with_ap.unknowable,
             "delay_asleep_or_awake": Quantiles::of(self.with_ap.all_ms.iter().copied()).json(),
             "delay_all_rooms": Quantiles::of(all_rooms).json(),
             "stays_missed": self.with_ap.missed,

@@ -118,17 +118,27 @@ pub(crate) fn scorer(world: &World) -> Scorer {
 
 /// What is true of a person now.
 pub(crate) fn sight(world: &World, person: usize) -> Sight {
-    let mut sight = Sight { truth: world.truth(person), awake: false, with_phone: false, listed: None };
+    let truth = world.truth(person);
+    let mut sight = Sight { truth, awake: false, knowable: false, with_phone: false, listed: None };
     for (phone, _) in world.phones().iter().enumerate().filter(|(_, phone)| phone.person == person) {
         if !world.is_carried(phone) {
             continue;
         }
         sight.awake |= world.is_awake(phone);
+        sight.knowable |= world.would_report(phone) || is_received_in(world, phone, truth);
         sight.with_phone |= world.is_on(phone);
         let exit = world.listed_by(phone).map(|ap| world.access_points()[ap].exit);
         sight.listed = sight.listed.max(exit);
     }
     sight
+}
+
+/// Whether an access point of the room received a phone in the last second.
+fn is_received_in(world: &World, phone: usize, truth: Truth) -> bool {
+    let Truth::Room(room) = truth else { return false };
+    let since_ms = world.now_ms().saturating_sub(SECOND_MS);
+    let here = world.access_points().iter().enumerate().filter(|(_, ap)| ap.room == world.rooms()[room].id);
+    here.filter_map(|(ap, _)| world.received_ms(phone, ap)).any(|at_ms| at_ms > since_ms)
 }
 
 impl Ours {

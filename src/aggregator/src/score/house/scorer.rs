@@ -7,10 +7,14 @@
 //!   change**: less than an access point's poll is nothing anybody could see. Whoever walks through the hall changes
 //!   twice; so changes are also compared with stays of 20 s or more, as if passages were none. The first place of all
 //!   is no change.
-//! - A **room delay** is the time from the beginning of a stay of 20 s to the first second with the right answer. It is
-//!   measured in rooms with an access point, and while the person's phone is awake: it sent and received in every
-//!   second of the stay until the answer was right, or in its first 15 s. A stay that is never followed counts with
-//!   its whole length.
+//! - A **room delay** is the time from the beginning of a stay of 20 s to the first second with the right answer, in
+//!   rooms with an access point. A stay is an **awake phone's** if its phone sent and received in every second until the
+//!   answer was right, or in its first 15 s. Its delay counts the seconds in which the phone was awake and the room was
+//!   **knowable**: from the first second in which the room's access point received anything of it, be it a probe, or in
+//!   which it would have answered a beacon request. A phone that stays on the access point of another room, looks
+//!   around for nothing and knows no 802.11k cannot be told from one that stayed there; such stays are counted apart.
+//!   Beside it stand the delays of all stays of awake phones, in awake seconds and in seconds of the clock. A stay that
+//!   is never followed counts with all of its seconds.
 //! - A person who has been inside for a minute and is then called away, or not known any more, is a **false away**;
 //!   a house called empty then is a **false empty**.
 //! - A **departure** begins when its person passes the gate. They are *gone* when, besides, no access point lists any
@@ -48,6 +52,8 @@ pub(crate) struct Sight {
     pub truth: Truth,
     /// A phone they have with them sends and receives.
     pub awake: bool,
+    /// The room's access point receives such a phone, or it would say what it hears.
+    pub knowable: bool,
     /// They have a phone with them that is on.
     pub with_phone: bool,
     /// An access point lists a phone they have with them; whether it is an exit.
@@ -131,6 +137,10 @@ struct Stay {
     followed_ms: Option<u64>,
     /// The phone has been awake in every second.
     awake: bool,
+    /// So long it was until the answer was right.
+    awake_ms: u64,
+    /// So long of that the room was knowable; none if it never was.
+    knowable_ms: Option<u64>,
     /// It is one whose delay counts.
     changed: bool,
 }
@@ -153,7 +163,7 @@ impl Scorer {
     pub(crate) fn new(has_ap: Vec<bool>, truths: &[Truth]) -> Scorer {
         let person = |&truth: &Truth| Person {
             answer: Answer { home: Home::Undecided, room: None },
-            stay: Stay { truth, since_ms: 0, followed_ms: None, awake: false, changed: false },
+            stay: Stay { awake: false, ..Stay::begun(truth, 0) },
             seen: truth,
             settled: truth,
             inside_since_ms: (truth != Truth::Away).then_some(0),
@@ -174,8 +184,9 @@ impl Scorer {
     /// A second is over; `sights` are of all people, in order. `because` is asked for why somebody who
     /// is gone is not called away.
     pub(crate) fn handle_second(&mut self, now_ms: u64, sights: &[Sight], because: impl Fn(usize) -> String) {
-        self.now_ms = now_ms;
+        let passed_ms = now_ms - std::mem::replace(&mut self.now_ms, now_ms);
         for (index, sight) in sights.iter().enumerate() {
+            self.people[index].stay.pass(sight, passed_ms);
             if self.people[index].stay.truth != sight.truth {
                 self.go(index, sight);
             }
@@ -274,9 +285,7 @@ impl Scorer {
     fn go(&mut self, index: usize, sight: &Sight) {
         let now_ms = self.now_ms;
         let person = &mut self.people[index];
-        let begun =
-            Stay { truth: sight.truth, since_ms: now_ms, followed_ms: None, awake: true, changed: false };
-        let ended = std::mem::replace(&mut person.stay, begun);
+        let ended = std::mem::replace(&mut person.stay, Stay::begun(sight.truth, now_ms));
         self.measures.end_stay(&ended, &self.has_ap, now_ms);
         let person = &mut self.people[index];
         match sight.truth {
@@ -335,6 +344,9 @@ impl Scorer {
             }
         }
         let stay = &mut person.stay;
+        if sight.knowable && stay.knowable_ms.is_none() && stay.followed_ms.is_none() {
+            stay.knowable_ms = Some(0);
+        }
         if stay.followed_ms.is_none() && now_ms < stay.since_ms + AWAKE_MS {
             stay.awake &= sight.awake;
         }
@@ -427,6 +439,28 @@ impl Scorer {
     }
 }
 
+impl Stay {
+    fn begun(truth: Truth, since_ms: u64) -> Stay {
+        Stay {
+            truth,
+            since_ms,
+            followed_ms: None,
+            awake: true,
+            awake_ms: 0,
+            knowable_ms: None,
+            changed: false,
+        }
+    }
+
+    fn pass(&mut self, sight: &Sight, ms: u64) {
+        if self.followed_ms.is_some() || !sight.awake {
+            return;
+        }
+        self.awake_ms += ms;
+        self.knowable_ms = self.knowable_ms.map(|known_ms| known_ms + ms);
+    }
+}
+
 impl Measures {
     fn end_stay(&mut self, stay: &Stay, has_ap: &[bool], now_ms: u64) {
         let Truth::Room(room) = stay.truth else { return };
@@ -437,9 +471,17 @@ impl Measures {
         let of_room = if has_ap[room] { &mut self.with_ap } else { &mut self.without_ap };
         of_room.missed += u64::from(stay.followed_ms.is_none());
         of_room.all_ms.push(delay_ms);
-        if stay.awake {
-            of_room.awake_ms.push(delay_ms);
-            of_room.awake_followed_ms.extend(stay.followed_ms.map(|_| delay_ms));
+        if !stay.awake {
+            return;
+        }
+        of_room.whole_ms.push(delay_ms);
+        of_room.awake_ms.push(stay.awake_ms);
+        match stay.knowable_ms {
+            Some(knowable_ms) => {
+                of_room.knowable_ms.push(knowable_ms);
+                of_room.followed_ms.extend(stay.followed_ms.map(|_| knowable_ms));
+            }
+            None => of_room.unknowable += 1,
         }
     }
 }

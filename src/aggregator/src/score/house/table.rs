@@ -26,7 +26,7 @@ pub(super) fn text(options: &Options, judgements: &[Judgement]) -> String {
 }
 
 fn figures(text: &mut String, name: &str, measures: &Measures) {
-    let awake = Quantiles::of(measures.with_ap.awake_ms.iter().copied());
+    let awake = Quantiles::of(measures.with_ap.knowable_ms.iter().copied());
     let exit = measures.departures_s(|departure| departure.exit && departure.learned);
     let interior = measures.departures_s(|departure| !departure.exit && departure.learned);
     let per = |count: u64| measures.changes as f64 / count.max(1) as f64;
@@ -41,7 +41,7 @@ fn figures(text: &mut String, name: &str, measures: &Measures) {
     );
     let _ = writeln!(
         text,
-        "             room right {}, of all rooms {}; changes {} ({} of them wrong) to {} true ({:.2}), {} without passages ({:.2}); delay awake {} (if followed {}), {} of {} stays missed",
+        "             room right {}, of all rooms {}; changes {} ({} of them wrong) to {} true ({:.2}), {} without passages ({:.2}); delay awake {} (if followed {}; with {} stays that nothing told of {}), {} of {} stays missed",
         percent(measures.room.share()),
         percent(measures.room_all.share()),
         measures.changes,
@@ -51,7 +51,9 @@ fn figures(text: &mut String, name: &str, measures: &Measures) {
         measures.true_stays,
         per(measures.true_stays),
         quantiles(awake),
-        quantiles(Quantiles::of(measures.with_ap.awake_followed_ms.iter().copied())),
+        quantiles(Quantiles::of(measures.with_ap.followed_ms.iter().copied())),
+        measures.with_ap.unknowable,
+        quantiles(Quantiles::of(measures.with_ap.awake_ms.iter().copied())),
         measures.with_ap.missed,
         measures.with_ap.all_ms.len(),
     );

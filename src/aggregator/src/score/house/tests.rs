@@ -46,7 +46,7 @@ impl Case {
     /// With an awake phone that an interior access point lists while its person is at home.
     fn is(&mut self, truth: Truth, seconds: u64) -> &mut Case {
         let listed = (truth != Truth::Away).then_some(false);
-        self.sees(Sight { truth, awake: true, with_phone: true, listed }, seconds)
+        self.sees(Sight { truth, awake: true, knowable: true, with_phone: true, listed }, seconds)
     }
 
     fn measures(&self) -> Measures {
@@ -55,7 +55,7 @@ impl Case {
 }
 
 fn away(listed: Option<bool>) -> Sight {
-    Sight { truth: Truth::Away, awake: false, with_phone: true, listed }
+    Sight { truth: Truth::Away, awake: false, knowable: false, with_phone: true, listed }
 }
 
 #[test]
@@ -123,14 +123,29 @@ fn what_cannot_be_seen_is_no_change_and_passages_are_told_apart() {
 
 #[test]
 fn a_sleeping_phones_delay_is_not_an_awake_ones() {
-    let asleep = |truth| Sight { truth, awake: false, with_phone: true, listed: Some(false) };
+    let asleep =
+        |truth| Sight { truth, awake: false, knowable: false, with_phone: true, listed: Some(false) };
     let mut case = Case::at(KITCHEN);
     case.says(KITCHEN).is(KITCHEN, 100);
     case.is(BEDROOM, 10).sees(asleep(BEDROOM), 50).says(BEDROOM).is(BEDROOM, 10);
     case.is(KITCHEN, 16).sees(asleep(KITCHEN), 50).says(KITCHEN).is(KITCHEN, 10).is(ATTIC, 1);
     let measures = case.measures();
     assert_eq!(measures.with_ap.all_ms, [60_000, 66_000]);
-    assert_eq!(measures.with_ap.awake_ms, [66_000], "awake for its first 15 s");
+    assert_eq!(measures.with_ap.whole_ms, [66_000], "awake for its first 15 s");
+    assert_eq!(measures.with_ap.awake_ms, [16_000]);
+    assert_eq!(measures.with_ap.knowable_ms, [16_000]);
+}
+
+#[test]
+fn a_room_that_nothing_tells_of_is_counted_apart() {
+    let dark = |truth| Sight { truth, awake: true, knowable: false, with_phone: true, listed: Some(false) };
+    let mut case = Case::at(KITCHEN);
+    case.says(KITCHEN).is(KITCHEN, 100).sees(dark(BEDROOM), 100).is(KITCHEN, 100);
+    case.sees(dark(BEDROOM), 40).is(BEDROOM, 3).says(BEDROOM).is(BEDROOM, 100).is(ATTIC, 1);
+    let measures = case.measures();
+    assert_eq!(measures.with_ap.awake_ms, [100_000, 0, 43_000]);
+    assert_eq!(measures.with_ap.knowable_ms, [0, 3_000], "from the second in which it was told");
+    assert_eq!(measures.with_ap.unknowable, 1);
 }
 
 #[test]
@@ -183,7 +198,8 @@ fn a_phone_that_is_back_before_its_person_is_through_the_gate_misses_nothing() {
 #[test]
 fn nothing_can_be_known_of_who_left_without_a_phone() {
     let mut case = Case::at(KITCHEN);
-    let without = Sight { truth: Truth::Away, awake: false, with_phone: false, listed: None };
+    let without =
+        Sight { truth: Truth::Away, awake: false, knowable: false, with_phone: false, listed: None };
     case.says(KITCHEN).is(KITCHEN, 100).sees(without, 9 * HOUR_S).is(KITCHEN, 10);
     let measures = case.measures();
     assert_eq!((measures.excepted, measures.missed_departures, measures.stuck_home_ms), (1, 0, 0));
@@ -192,7 +208,7 @@ fn nothing_can_be_known_of_who_left_without_a_phone() {
 #[test]
 fn who_came_in_with_a_dead_phone_cannot_be_called_away_falsely() {
     let mut case = Case::at(KITCHEN);
-    let dead = Sight { truth: KITCHEN, awake: false, with_phone: false, listed: None };
+    let dead = Sight { truth: KITCHEN, awake: false, knowable: false, with_phone: false, listed: None };
     case.says(KITCHEN).is(KITCHEN, 100).is(Truth::Away, 600).sees(dead, 600).says(Truth::Away);
     assert_eq!((case.measures().false_aways, case.measures().excepted), (0, 1));
     // Charged, seen, and called away: that is wrong.
