@@ -260,6 +260,33 @@ fn the_machines_own_address_is_the_network() {
     }
 }
 
+/// One listener for both: IPv4 comes as a part of IPv6, and is this machine all the same.
+#[test]
+fn ipv6_and_ipv4_come_in_by_one_address() {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("no IPv6 here");
+        return;
+    }
+    let directory = Directory::new();
+    let (mqtt, port) = (free_port(), free_port());
+    let text = format!("[mqtt]\nlisten = \"127.0.0.1:{mqtt}\"\n[web]\nlisten = \"[::]:{port}\"\n");
+    directory.write("whichroom.toml", &text);
+    let mut process = start(&directory);
+    process.wait_log("connected to the broker");
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        let ask = |host: &str| {
+            let request =
+                format!("GET /api/state HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n");
+            status(&send(&address, &request).0).to_owned()
+        };
+        assert_eq!(
+            (ask("localhost"), ask("[fd00::7]"), ask("192.168.7.7")),
+            ("200".into(), "401".into(), "401".into())
+        );
+    }
+    assert_eq!(process.terminate().code(), Some(0));
+}
+
 #[test]
 fn programs_show_a_token_and_the_command_line_takes_it_from_a_file_or_the_environment() {
     let ((reader, one), (writer, two)) = (token(&["prometheus"]), token(&["laptop", "--change"]));

@@ -21,7 +21,7 @@ pub struct Attempts {
 impl Attempts {
     /// Counts a guess that is about to be made. An error says in how many seconds the next is allowed.
     pub fn begin(&mut self, peer: IpAddr, now_ms: u64) -> Result<(), u64> {
-        let peer = group(peer);
+        let peer = network_of(peer);
         let at_ms = self.forgotten_at_ms.get(&peer).copied().unwrap_or(0).max(now_ms);
         let full_ms = now_ms + (FREE - 1) * EACH_MS;
         if at_ms > full_ms {
@@ -36,7 +36,7 @@ impl Attempts {
 
     /// It was no guess: the peer knows.
     pub fn forgive(&mut self, peer: IpAddr) {
-        self.forgotten_at_ms.remove(&group(peer));
+        self.forgotten_at_ms.remove(&network_of(peer));
     }
 
     fn make_room(&mut self, now_ms: u64) {
@@ -51,7 +51,8 @@ impl Attempts {
     }
 }
 
-fn group(peer: IpAddr) -> IpAddr {
+/// What a peer cannot choose of its address.
+pub fn network_of(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() >> 64 << 64)),
         ip @ IpAddr::V4(_) => ip,

@@ -12,6 +12,7 @@ use std::net::IpAddr;
 use whichroom_wire::Id;
 
 use attempts::Attempts;
+pub use attempts::network_of;
 use secret::{CODE, Code, Digest, Hash, RANDOM, SECRET_MAX};
 
 /// A code that nobody used is void after this.

@@ -9,6 +9,7 @@
 mod adopt;
 mod calibration;
 mod commands;
+mod crowd;
 pub mod doors;
 pub mod feed;
 mod gate;
@@ -51,6 +52,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::access::Visitor;
 use crate::command::{Command, Outcome};
+use crowd::{Crowd, Place};
 use gate::Peer;
 use hosts::Hosts;
 
@@ -271,6 +273,7 @@ async fn serve(
     mut stopped: watch::Receiver<bool>,
 ) {
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let crowd = Arc::new(Crowd::default());
     loop {
         let accepted = tokio::select! {
             accepted = accept(&listener, &connections) => accepted,
@@ -278,7 +281,8 @@ async fn serve(
         };
         match accepted {
             Ok((stream, peer, permit)) => {
-                drop(tokio::spawn(answer(service, stream, peer, router.clone(), permit)));
+                let Some(place) = crowd.enter(peer.0) else { continue };
+                drop(tokio::spawn(answer(service, stream, peer, router.clone(), (permit, place))));
             }
             Err(error) => {
                 log::warn!("the {} cannot take a connection: {error}", service.name);
@@ -302,7 +306,7 @@ async fn answer(
     stream: tokio::net::TcpStream,
     peer: Peer,
     router: Router,
-    _permit: OwnedSemaphorePermit,
+    _places: (OwnedSemaphorePermit, Place),
 ) {
     let routes = TowerToHyperService::new(router);
     let with_peer = service_fn(move |mut request: hyper::Request<Incoming>| {
