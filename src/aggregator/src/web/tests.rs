@@ -61,9 +61,9 @@ impl Running {
     /// The whole answer to a request whose lines, without the empty one, are given.
     pub(super) fn answer(&self, request: &str) -> String {
         let mut stream = self.connect();
-        write!(stream, "{request}\r\nConnection: close\r\n\r\n").unwrap();
+        // A refusal may close before everything is written or read; what came until then counts.
+        let _ = write!(stream, "{request}\r\nConnection: close\r\n\r\n");
         let mut answer = Vec::new();
-        // A refusal may close before everything is read; what came until then counts.
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8(answer).unwrap()
     }
