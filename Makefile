@@ -9,7 +9,7 @@ WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
 OF_PACKAGES = -p whichroom-tests --features release,routers
 
 .PHONY: test lint advisories deps binaries packages release sizes test-routers bench-path bench-ingest bench-replay \
-	bench-score fuzz footprint agent-cost minimum-rust
+	bench-page bench-score fuzz footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace $(WITH_TLS) --locked --no-fail-fast
@@ -79,6 +79,10 @@ fuzz:
 		$(CARGO) fuzz run --fuzz-dir tests/fuzz --sanitizer none $$name tests/fuzz/found/$$name tests/fuzz/corpus/$$name -- \
 			-max_total_time=$(SECONDS) -max_len=8192 -timeout=5 -rss_limit_mb=1024 -verbosity=0 || exit 1; \
 	done
+
+bench-page: deps
+	$(CARGO) build --release --locked -p whichroom
+	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-page
 
 footprint: deps
 	$(CARGO) build --profile router --locked -p whichroom-agent

@@ -1,37 +1,41 @@
 //! Every page in both themes and two widths, with what the demonstration shows on it. The pictures are for looking at.
 
 use whichroom_tests::chromium::{Browser, Look};
-use whichroom_tests::directory::Directory;
-use whichroom_tests::http::address_in;
-use whichroom_tests::process::{Process, product};
+
+use crate::{Demo, wait_live};
 
 /// Address and picture of each page, and what is true when it is drawn.
-const PAGES: [(&str, &str, &str); 4] = [
-    (
-        "house",
-        "",
-        "document.querySelector('#link').dataset.link === 'live' && document.querySelector('#person-list li')",
-    ),
+const PAGES: [(&str, &str, &str); 5] = [
+    ("house", "", "document.querySelector('#person-list li')"),
     ("timeline", "roaming#timeline", "document.querySelectorAll('#clients li').length > 3"),
+    (
+        "device",
+        "roaming#device=",
+        "document.querySelector('#device-bars tr') && !document.querySelector('#rooms-chart').hidden",
+    ),
     ("access-points", "roaming#access-points", "document.querySelectorAll('#aps tbody tr').length > 3"),
     ("advice", "roaming#advice", "document.documentElement.dataset.drawn === 'advice'"),
 ];
 
 #[test]
 fn nothing_sticks_out_is_hard_to_read_or_has_no_name() {
-    let directory = Directory::new();
-    let arguments = ["demo", "--speed", "200", "--port", "0"];
-    let mut demo = Process::start(&product("whichroom"), &arguments, &directory.join("demo.log"));
-    let address = address_in(&demo.wait_log("http://"));
+    let demo = Demo::start("200");
     let mut browser = Browser::start();
+    let mac = {
+        let mut tab = browser.open(&demo.url("roaming"), Look::WIDE);
+        tab.wait("document.querySelectorAll('#clients a').length > 3");
+        tab.text("document.querySelectorAll('#clients a')[1].hash.split('=')[1]")
+    };
     let mut faults = Vec::new();
     for look in Look::ALL {
         for (name, path, drawn) in PAGES {
-            let mut tab = browser.open(&format!("http://{address}/{path}"), look);
+            let mac = if path.ends_with('=') { mac.as_str() } else { "" };
+            let mut tab = browser.open(&demo.url(&format!("{path}{mac}")), look);
+            wait_live(&mut tab);
             tab.wait(&format!("Boolean({drawn})"));
-            faults.extend(tab.audit().into_iter().map(|fault| format!("{name} {}: {fault}", look.name())));
-            faults
-                .extend(tab.complaints().into_iter().map(|fault| format!("{name} {}: {fault}", look.name())));
+            let mut found = tab.audit();
+            found.extend(tab.complaints());
+            faults.extend(found.into_iter().map(|fault| format!("{name} {}: {fault}", look.name())));
             tab.save_picture(&format!("{name}-{}", look.name()));
         }
     }

@@ -11,4 +11,5 @@ pub mod meter;
 pub mod mosquitto;
 pub mod observer;
 pub mod process;
+pub mod recorded;
 pub mod ubusd;

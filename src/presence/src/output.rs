@@ -338,6 +338,8 @@ pub struct AccessPointView {
     pub link: Link,
     /// Its last live message.
     pub last_live: Option<Moment>,
+    /// Nobody waits for it until it reports again.
+    pub given_up: bool,
     /// The agent's version.
     pub version: Option<String>,
     /// What the agent reads.

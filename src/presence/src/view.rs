@@ -190,6 +190,7 @@ impl Engine {
             exit: ap.exit,
             link: state.link(now, &self.timing),
             last_live: state.last_live,
+            given_up: ap.is_given_up(now, &self.timing),
             version: status.map(|status| status.version.clone()).filter(|version| !version.is_empty()),
             sources: status.map(|status| status.sources.clone()).unwrap_or_default(),
             problems: status.map(|status| status.problems.clone()).unwrap_or_default(),

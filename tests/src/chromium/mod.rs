@@ -21,7 +21,7 @@ pub use tab::{Look, Tab};
 const START: &str = r#"exec chromium "$@" 3<&0 4>&1 </dev/null >/dev/null 2>"$LOG""#;
 
 /// What keeps it from looking after itself instead of the test.
-const FLAGS: [&str; 10] = [
+const FLAGS: [&str; 11] = [
     "--headless",
     "--remote-debugging-pipe",
     // It has no sandbox as root, and it sees our own pages only.
@@ -33,6 +33,8 @@ const FLAGS: [&str; 10] = [
     "--disable-sync",
     "--no-first-run",
     "--force-color-profile=srgb",
+    // Names of machines for tests, which are this one.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 ];
 
 /// A running browser. It ends when it is dropped, and with this process, whose pipes it reads.

@@ -94,6 +94,7 @@ impl Keeping {
     pub fn settle(&mut self, now: Moment) {
         self.chronicle.handle_timeout(time(&self.clock, now));
         let mut entries = self.chronicle.take_entries();
+        entries.extend(self.chronicle.take_begun());
         if self.open_kept.is_none_or(|kept| now.since(kept) >= OPEN_EVERY_MS) {
             self.open_kept = Some(now);
             entries.extend(self.chronicle.open());

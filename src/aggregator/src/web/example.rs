@@ -55,6 +55,7 @@ fn access_point(name: &str, room: (&str, &str), exit: bool, stations: u32) -> Ac
         exit,
         link: Link::Reporting,
         last_live: Some(Moment::from_ms(-3_000)),
+        given_up: false,
         version: Some("0.1.0".to_owned()),
         sources: vec!["hostapd".to_owned(), "iwinfo".to_owned()],
         problems: Vec::new(),

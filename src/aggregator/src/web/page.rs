@@ -73,6 +73,8 @@ struct Page<'a> {
     people: Vec<Person<'a>>,
     rooms: Vec<Room<'a>>,
     access_points: Vec<AccessPoint<'a>>,
+    /// Configured, and nobody's.
+    things: Vec<Device<'a>>,
     unknown: Vec<Unknown<'a>>,
     problems: Vec<ProblemText<'a>>,
     calibration: Calibration<'a>,
@@ -116,6 +118,8 @@ struct Person<'a> {
 struct Device<'a> {
     id: &'a Id,
     name: &'a str,
+    /// The address it uses or used last.
+    mac: Option<String>,
     decides: bool,
     state: DeviceState,
     ap: Option<&'a str>,
@@ -216,6 +220,7 @@ impl<'a> Writer<'a> {
             people: view.people.iter().map(|person| self.person(person)).collect(),
             rooms: view.rooms.iter().map(|room| self.room(room)).collect(),
             access_points: view.access_points.iter().map(|ap| self.access_point(ap)).collect(),
+            things: self.things(),
             unknown: view.unknown.iter().map(|unknown| self.unknown(unknown)).collect(),
             problems: view.problems.iter().map(|problem| self.problem(problem)).collect(),
             calibration: Calibration::of(view, |at| self.time(at)),
@@ -262,14 +267,21 @@ impl<'a> Writer<'a> {
     /// A person's devices; none of somebody home-only, for the access point would tell the room.
     fn devices(&self, person: &'a PersonView) -> Vec<Device<'a>> {
         let theirs = self.view.devices.iter().filter(|device| device.person.as_ref() == Some(&person.id));
-        theirs.filter(|_| !person.home_only).map(|device| self.device(device, person)).collect()
+        let decides = |device: &DeviceView| person.device.as_ref() == Some(&device.id);
+        theirs.filter(|_| !person.home_only).map(|device| self.device(device, decides(device))).collect()
     }
 
-    fn device(&self, device: &'a DeviceView, person: &PersonView) -> Device<'a> {
+    fn things(&self) -> Vec<Device<'a>> {
+        let nobodys = self.view.devices.iter().filter(|device| device.person.is_none());
+        nobodys.map(|device| self.device(device, false)).collect()
+    }
+
+    fn device(&self, device: &'a DeviceView, decides: bool) -> Device<'a> {
         Device {
             id: &device.id,
             name: &device.name,
-            decides: person.device.as_ref() == Some(&device.id),
+            mac: device.mac.map(|mac| mac.to_string()),
+            decides,
             state: device.state,
             ap: device.ap.as_ref().map(|ap| self.ap_name(ap)),
             signal_dbm: device.signal_dbm,
@@ -340,7 +352,8 @@ impl<'a> Writer<'a> {
     }
 
     fn problem(&self, problem: &'a Problem) -> ProblemText<'a> {
-        let silent = |ap: &AccessPointView| matches!(ap.link, Link::Offline | Link::NeverSeen);
+        let silent =
+            |ap: &AccessPointView| matches!(ap.link, Link::Offline | Link::NeverSeen) && !ap.given_up;
         let known = |id: &Id| self.view.access_points.iter().any(|ap| ap.id == *id && silent(ap));
         ProblemText {
             ap: problem.ap.as_ref().map(|ap| self.ap_name(ap)),

@@ -106,9 +106,9 @@ fn every_part_of_the_page_is_served_with_its_type() {
     for (path, kind, part) in [
         ("/", "text/html; charset=utf-8", "<title>WhichRoom</title>"),
         ("/page.css", "text/css; charset=utf-8", "--paper"),
-        ("/page.js", "text/javascript; charset=utf-8", "EventSource"),
+        ("/page.js", "text/javascript; charset=utf-8", "houseSays"),
         ("/calibrate.js", "text/javascript; charset=utf-8", "forget-sample"),
-        ("/common.js", "text/javascript; charset=utf-8", "Content-Type"),
+        ("/common.js", "text/javascript; charset=utf-8", "EventSource"),
         ("/adopt.js", "text/javascript; charset=utf-8", "new-person"),
         ("/roaming", "text/html; charset=utf-8", "timeline"),
         ("/roaming.css", "text/css; charset=utf-8", ".timeline"),

@@ -76,6 +76,10 @@ async function adopt(cell, choice, name, button) {
   }
 }
 
-document.addEventListener("whichroom-state", () => {
-  document.querySelectorAll("#unknown-list td.adopt").forEach(fill);
-});
+function fillAll() {
+  document.querySelectorAll("#unknown td.adopt").forEach(fill);
+}
+
+document.addEventListener("whichroom-state", fillAll);
+// A state may have come before this was loaded.
+fillAll();

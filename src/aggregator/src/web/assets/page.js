@@ -5,35 +5,7 @@
 /// The state shown, and when it came on this browser's own clock.
 let state = null;
 let cameAt = 0;
-/// Without a word from the server for this long the connection is taken for dead, whatever the browser believes.
-const SILENCE_MS = 40_000;
 const MOVES_MAX = 8;
-
-// ---- building elements ----
-
-/// Makes the children of `list` show `items`, one each: kept ones keep their place in the page, so focus and what is
-/// unfolded survive. `key` names an item, `draw(item)` returns an element's content and attributes.
-function show(list, items, key, draw) {
-  const old = new Map([...list.children].map((element) => [element.dataset.key, element]));
-  let next = list.firstElementChild;
-  for (const item of items) {
-    const name = key(item);
-    let element = old.get(name);
-    old.delete(name);
-    if (!element) {
-      element = document.createElement(list.tagName === "TBODY" ? "tr" : "li");
-      element.dataset.key = name;
-    }
-    if (element === next) next = next.nextElementSibling;
-    else list.insertBefore(element, next);
-    const text = JSON.stringify(item);
-    if (element.dataset.drawn !== text) {
-      element.dataset.drawn = text;
-      draw(element, item);
-    }
-  }
-  for (const element of old.values()) element.remove();
-}
 
 function hue(element, degrees) {
   element.classList.toggle("has-hue", degrees !== null);
@@ -45,16 +17,6 @@ function hue(element, degrees) {
 /// The server's present, in its own milliseconds.
 function nowMs() {
   return state.now_ms + (performance.now() - cameAt) * state.speed;
-}
-
-function duration(ms) {
-  const s = Math.max(0, Math.floor(ms / 1000));
-  if (s < 60) return `${s} s`;
-  const min = Math.floor(s / 60);
-  if (min < 60) return `${min} min`;
-  const h = Math.floor(min / 60);
-  if (h < 48) return `${h} h ${String(min % 60).padStart(2, "0")} min`;
-  return `${Math.floor(h / 24)} days`;
 }
 
 const WEEKDAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
@@ -121,7 +83,6 @@ function drawHouse(house) {
 
 function drawPerson(element, person) {
   const open = element.querySelector("details")?.open ?? false;
-  const focus = element.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   element.className = "card";
   element.id = `person-${person.id}`;
   element.dataset.home = person.home;
@@ -139,7 +100,6 @@ function drawPerson(element, person) {
     : null;
   const body = [person.because.length ? why : null, stale, drawDevices(person, open), drawFoot(person)].filter(Boolean);
   element.replaceChildren(make("div", "head", who, where), make("div", "body", ...body));
-  if (focus) element.querySelector(`[data-focus="${focus}"]`)?.focus();
 }
 
 function drawDevices(person, open) {
@@ -178,21 +138,46 @@ function drawFoot(person) {
   return foot.childNodes.length ? foot : null;
 }
 
+/// What a storey is called; rooms in the open have none.
+function floorName({ floor, outdoor }) {
+  if (outdoor) return "Outside";
+  if (floor === null) return "Other rooms";
+  return ["Basement", "Ground floor", "First floor", "Second floor", "Third floor"][floor + 1] ?? `Floor ${floor}`;
+}
+
+/// Rooms by storey as one sees them from the street: the highest first, the open last. A house without storeys has one.
+function storeys(rooms) {
+  if (rooms.every(({ floor }) => floor === null)) return [{ name: "", tiles: rooms }];
+  const height = ({ floor, outdoor }) => (outdoor ? -1000 : floor ?? -999);
+  const heights = [...new Set(rooms.map(height))].sort((one, other) => other - one);
+  return heights.map((at) => rooms.filter((room) => height(room) === at)).map((tiles) => ({ name: floorName(tiles[0]), tiles }));
+}
+
 function drawRooms(rooms, people) {
-  const tiles = rooms.map((room) => ({ ...room, kind: "room" }));
-  const unclear = people.filter((person) => person.home === "home" && !person.room_id).map((person) => person.name);
-  const away = people.filter((person) => person.home === "away").map((person) => person.name);
-  const unknown = people.filter((person) => person.home === "undecided").map((person) => person.name);
-  if (unclear.length) tiles.push({ id: "-home", name: "Home, no room", people: unclear, kind: "outside" });
-  if (away.length) tiles.push({ id: "-away", name: "Away", people: away, kind: "outside" });
-  if (unknown.length) tiles.push({ id: "-unknown", name: "Not known yet", people: unknown, kind: "outside" });
-  show($("room-list"), tiles, (tile) => tile.id, (element, tile) => {
-    const lit = tile.kind === "room" && tile.people.length > 0;
-    element.className = `window${lit ? " is-lit" : ""}${tile.kind === "outside" ? " is-outside" : ""}`;
-    element.id = `room-${tile.id}`;
-    if (tile.kind === "room") element.style.setProperty("--hue", tile.hue);
-    element.replaceChildren(make("h3", "", tile.name), make("p", tile.people.length ? "" : "unseen", list(tile.people) || "empty"));
+  const those = (is) => people.filter(is).map((person) => person.name);
+  const floors = storeys(rooms.map((room) => ({ ...room, kind: "room" })));
+  const others = [
+    { id: "-home", name: "Home, no room", people: those((person) => person.home === "home" && !person.room_id) },
+    { id: "-away", name: "Away", people: those((person) => person.home === "away") },
+    { id: "-unknown", name: "Not known yet", people: those((person) => person.home === "undecided") },
+  ].filter((tile) => tile.people.length);
+  if (others.length) floors.push({ name: "-", tiles: others });
+  show($("floor-list"), floors, (floor) => floor.name, (element, floor) => {
+    if (!element.firstChild) {
+      const named = floor.name && floor.name !== "-";
+      element.append(...[named ? make("h3", "", floor.name) : null, make("ul", "windows")].filter(Boolean));
+    }
+    show(element.querySelector("ul"), floor.tiles, (tile) => tile.id, drawTile);
   });
+}
+
+function drawTile(element, tile) {
+  const isRoom = tile.kind === "room";
+  const lit = isRoom && tile.people.length > 0;
+  element.className = `window${lit ? " is-lit" : ""}${isRoom ? "" : " is-outside"}`;
+  element.id = `room-${tile.id}`;
+  if (isRoom) element.style.setProperty("--hue", tile.hue);
+  element.replaceChildren(make("b", "", tile.name), make("p", tile.people.length ? "" : "unseen", list(tile.people) || "empty"));
 }
 
 const LINKS = { "reporting": "reporting", "offline": "offline", "never-seen": "never seen", "too-new": "newer than this" };
@@ -200,12 +185,9 @@ const LINKS = { "reporting": "reporting", "offline": "offline", "never-seen": "n
 function drawAccessPoint(element, ap) {
   element.className = "ap";
   element.dataset.link = ap.link;
-  const swatch = make("span", "swatch");
-  swatch.setAttribute("aria-hidden", "true");
-  if (ap.hue !== null) swatch.style.setProperty("--hue", ap.hue);
   const exit = ap.exit ? make("span", "exit", "way out") : null;
   const room = ap.room && ap.room !== ap.name ? make("span", "quiet", ap.room) : null;
-  element.replaceChildren(make("h3", "", swatch, ap.name, room, exit, make("span", "state", LINKS[ap.link])));
+  element.replaceChildren(make("h3", "", swatch(ap.hue), ap.name, room, exit, make("span", "state", LINKS[ap.link])));
 
   if (ap.radios.length) element.append(make("p", "", ap.radios.join(" · ")));
   const facts = [
@@ -239,8 +221,11 @@ function makerOf(device) {
   return device.private_mac ? "private address" : device.vendor ?? "maker not known";
 }
 
+const KINDS = { guest: "guests", iot: "things" };
+
 function drawUnknown(element, device) {
   const cell = (...children) => make("td", "", ...children);
+  const kind = KINDS[device.kind] ? make("span", "exit", KINDS[device.kind]) : null;
   const adopt = element.querySelector("td.adopt") ?? element.appendChild(make("td", "adopt"));
   // Somebody may be choosing in the last cell: it stays where it is.
   while (element.firstElementChild !== adopt) element.firstElementChild.remove();
@@ -248,13 +233,33 @@ function drawUnknown(element, device) {
     cell(device.host ?? "no name", " ", make("span", "quiet", makerOf(device))),
     cell(make("code", "", device.mac), device.address ? ` ${device.address}` : ""),
     cell(device.ap),
-    cell(device.ssid ?? ""),
+    cell(device.ssid ?? "", device.ssid && kind ? " " : "", kind),
     cell(device.signal_dbm === null ? "" : `${device.signal_dbm} dBm`),
     cell(counter(device.since)),
   );
   adopt.dataset.mac = device.mac;
   adopt.dataset.host = device.host ?? "";
   adopt.dataset.sameAs = device.same_as ?? "";
+}
+
+/// Named things of nobody's: a television, a printer.
+function drawThing(element, device) {
+  const where = device.ap ? ` ${device.state === "present" ? "on" : "last on"} ${device.ap}` : " not seen yet";
+  element.replaceChildren(whyButton(device.id, device.name), make("span", "quiet", where));
+}
+
+function drawStrangers({ unknown, things }) {
+  const strangers = unknown.filter((device) => !device.fixture);
+  const fixtures = unknown.filter((device) => device.fixture);
+  $("unknown").hidden = unknown.length + things.length === 0;
+  $("strangers").hidden = strangers.length === 0;
+  $("unknown-summary").textContent = many(strangers.length, "unknown device", "unknown devices");
+  show($("unknown-list"), strangers, (device) => `${device.mac} ${device.ap}`, drawUnknown);
+  $("fixtures").hidden = fixtures.length + things.length === 0;
+  $("fixture-summary").textContent = many(fixtures.length + things.length, "thing that stays", "things that stay");
+  show($("thing-list"), things, (device) => device.id, drawThing);
+  $("fixture-table").hidden = fixtures.length === 0;
+  show($("fixture-list"), fixtures, (device) => `${device.mac} ${device.ap}`, drawUnknown);
 }
 
 function personExample(unknown) {
@@ -282,11 +287,6 @@ function draw(next) {
   const before = state;
   state = next;
   cameAt = performance.now();
-  $("site").textContent = next.simulated ? "demonstration" : next.site === "home" ? "" : next.site;
-  $("version").textContent = next.version;
-  $("footing").textContent = next.simulated
-    ? `Everything here is simulated, at ${next.speed} times the pace of life.`
-    : "Nothing here leaves your home.";
   drawHouse(next.house);
 
   $("problems").hidden = next.problems.length === 0;
@@ -309,9 +309,7 @@ function draw(next) {
   $("aps").hidden = next.access_points.length === 0;
   show($("ap-list"), next.access_points, (ap) => ap.id, drawAccessPoint);
 
-  $("unknown").hidden = next.unknown.length === 0;
-  $("unknown-summary").textContent = many(next.unknown.length, "device", "devices");
-  show($("unknown-list"), next.unknown, (device) => `${device.mac} ${device.ap}`, drawUnknown);
+  drawStrangers(next);
 
   if (before) noteMoves(before, next);
   else openTarget();
@@ -406,53 +404,5 @@ setInterval(() => {
   if (asked && document.getSelection().isCollapsed) explain(asked);
 }, WHY_EVERY_MS);
 
-// ---- the connection ----
-
-let events = null;
-let heardAt = performance.now();
-
-function isLinked(live) {
-  const link = $("link");
-  const was = link.dataset.link;
-  const now = live ? "live" : "lost";
-  if (was === now) return;
-  link.dataset.link = now;
-  document.body.classList.toggle("is-lost", !live);
-  const from = state ? ` This is from ${state.now.slice(11, 19)}.` : "";
-  $("link-text").textContent = live ? "live" : `Connection lost, trying again.${from}`;
-}
-
-function follow() {
-  events?.close();
-  events = new EventSource("api/events");
-  heardAt = performance.now();
-  events.addEventListener("state", (event) => {
-    heardAt = performance.now();
-    let next;
-    try {
-      next = JSON.parse(event.data);
-    } catch {
-      return;
-    }
-    isLinked(true);
-    // Before its first decision the server has nothing to show.
-    if (next.house) draw(next);
-  });
-  events.addEventListener("error", () => {
-    isLinked(false);
-    // A refusal ends an EventSource for good; a broken connection it mends itself.
-    if (events.readyState !== EventSource.CLOSED) return;
-    setTimeout(follow, 5_000);
-    // It does not say why; asking does.
-    ask("session").then(({ by }) => by || signInFirst(), () => {});
-  });
-}
-
-setInterval(() => {
-  tick();
-  if (performance.now() - heardAt > SILENCE_MS) {
-    isLinked(false);
-    follow();
-  }
-}, 1_000);
-follow();
+setInterval(tick, 1_000);
+follow(draw);

@@ -1,6 +1,6 @@
 // The pages on roaming: timeline, one device, access points, advice. Asks the server for a stretch of time and draws
 // it. Every text is set as text, never as markup: names of devices come from strangers.
-import { AXIS, drawChart, drawTimeline, hit } from "./timeline.js";
+import { drawChart, drawRooms, drawTimeline, hit, sizes } from "./timeline.js";
 
 const HOUR = 3_600_000;
 const SPANS = [["1 h", HOUR], ["6 h", 6 * HOUR], ["24 h", 24 * HOUR], ["7 d", 168 * HOUR], ["30 d", 720 * HOUR]];
@@ -27,27 +27,11 @@ function time(at, withDay = true) {
   return withDay ? `${text.slice(0, 10)} ${text.slice(11, 19)}` : text.slice(11, 19);
 }
 
-function duration(ms) {
-  const s = Math.max(0, Math.round(ms / 1000));
-  if (s < 60) return `${s} s`;
-  if (s < 3600) return `${Math.floor(s / 60)} min`;
-  if (s < 48 * 3600) return `${Math.floor(s / 3600)} h ${String(Math.floor(s / 60) % 60).padStart(2, "0")} min`;
-  return `${Math.floor(s / 86400)} days`;
-}
-
 const get = (name, parameters) => ask(`${name}?${new URLSearchParams(parameters)}`);
 
 function trouble(error) {
   $("trouble").hidden = !error;
   $("trouble").textContent = error ? `${error.message ?? error}` : "";
-}
-
-async function loadState() {
-  state = await ask("state");
-  cameAt = performance.now();
-  $("site").textContent = state.simulated ? "demonstration" : state.site === "home" ? "" : state.site;
-  $("version").textContent = state.version;
-  if (state.simulated) $("footing").textContent = `Everything here is simulated, at ${state.speed} times the pace of life.`;
 }
 
 /// The hue of an access point: its room's, as on the first page.
@@ -57,15 +41,15 @@ function hueOf(id) {
   return [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7);
 }
 
+const hueOfRoom = (id) => state.rooms.find((room) => room.id === id)?.hue ?? null;
+
 const apName = (id) => state.access_points.find((ap) => ap.id === id)?.name ?? id;
 
-function legend(list, aps) {
-  list.replaceChildren(...aps.map(({ id, name }) => {
-    const swatch = make("span", "swatch");
-    swatch.style.setProperty("--hue", hueOf(id));
-    return make("li", "", swatch, name);
-  }));
+function legend(list, entries) {
+  show(list, entries, ({ name }) => name, (element, { name, hue }) => element.replaceChildren(swatch(hue), name));
 }
+
+const ofAps = (aps) => aps.map(({ id, name }) => ({ name, hue: hueOf(id) }));
 
 // ---- timeline ----
 
@@ -98,55 +82,55 @@ async function loadTimeline() {
   // More than is shown, so that a small move shows something at once.
   const edge = view.span / 4;
   const asked = { from: Math.floor(view.from - edge), to: Math.ceil(view.to + edge) };
-  const isFirst = timeline === null;
+  const isFirst = timeline === null && !isFitted;
+  isFitted = true;
   timeline = await get("timeline", asked);
-  if (isFirst) fit();
   trouble(null);
+  if (isFirst && fit(timeline.rows.flatMap((row) => row.bars.map(([begin]) => begin)))) return loadTimeline();
   drawFrame();
+  performance.mark("timeline");
 }
 
-/// A history that has just begun is shown as large as it is.
-function fit() {
-  const begins = timeline.rows.flatMap((row) => row.bars.map(([begin]) => begin));
-  const age = view.to - Math.min(...begins);
-  if (begins.length && age < view.span * 0.8) {
-    view.span = Math.max(HOUR, age * 1.05);
-    present();
-  }
+/// A history that has just begun is shown as large as it is; says whether there is more to see of it then.
+function fit(begins) {
+  const age = view.to - begins.reduce((least, begin) => Math.min(least, begin), view.to);
+  if (!begins.length || age >= view.span * 0.8) return false;
+  view.span = Math.max(HOUR, age * 1.05);
+  present();
+  return true;
 }
 
 function drawFrame() {
-  for (const button of $("spans").children) button.setAttribute("aria-pressed", String(Number(button.value) === view.span));
+  pressed($("spans"), view.span);
   if (!timeline) return;
   const plot = $("plot");
   $("timeline-empty").hidden = timeline.rows.length > 0;
-  $("timeline").hidden = timeline.rows.length === 0;
+  $("timeline-box").hidden = timeline.rows.length === 0;
   const sick = timeline.rows.filter((row) => row.episodes.length > 0).length;
   const says = sick ? `${many(sick, "client changes", "clients change")} too often, framed in red.` : "No client changed too often.";
   $("timeline-says").textContent = `${time(view.from)} to ${time(view.to)}, ${many(timeline.rows.length, "client", "clients")}. ${says}`;
-  const labels = timeline.rows.map(label);
-  const text = labels.map((element) => element.outerHTML).join("");
-  // What has the focus is left where it is as long as nothing changed.
-  if ($("clients").dataset.drawn !== text) {
-    $("clients").dataset.drawn = text;
-    $("clients").replaceChildren(...labels);
-  }
-  legend($("legend"), timeline.aps);
+  show($("clients"), timeline.rows.map(labelled), ({ mac }) => mac, drawLabel);
+  legend($("legend"), ofAps(timeline.aps));
   const hues = timeline.aps.map(({ id }) => hueOf(id));
   drawTimeline($("canvas"), timeline, view, { width: plot.clientWidth, shift: shift(), hueOf: (ap) => hues[ap] });
   document.documentElement.dataset.drawn = "timeline";
 }
 
-function label(row) {
-  const { fast, full } = row.fast;
+/// What stands beside a row.
+function labelled({ name, mac, roams, fast: { fast, full }, episodes }) {
+  const thrash = episodes.reduce((sum, episode) => sum + episode.changes, 0);
   const share = fast + full ? `, ${Math.round((100 * fast) / (fast + full))} % fast` : "";
-  const thrash = row.episodes.reduce((sum, episode) => sum + episode.changes, 0);
-  const link = make("a", "", row.name);
-  link.href = `#device=${row.mac}`;
-  const says = row.episodes.length
-    ? make("small", "sick", `${thrash} changes in ${many(row.episodes.length, "episode", "episodes")}`)
-    : make("small", "", `${many(row.roams, "change", "changes")}${share}`);
-  return make("li", "", link, says);
+  const sick = episodes.length > 0;
+  const says = sick ? `${thrash} changes in ${many(episodes.length, "episode", "episodes")}` : `${many(roams, "change", "changes")}${share}`;
+  return { name, mac, sick, says };
+}
+
+function drawLabel(element, { name, mac, sick, says }) {
+  const link = make("a", "", name);
+  link.href = `#device=${mac}`;
+  link.title = name;
+  link.dataset.focus = mac;
+  element.replaceChildren(link, make("small", sick ? "sick" : "", says));
 }
 
 const WORDS = {
@@ -174,7 +158,16 @@ function showTip(event) {
   $("tip").textContent = lines.join("\n");
   const left = Math.min(Math.max(0, x + 14), Math.max(0, box.width - $("tip").offsetWidth - 4));
   $("tip").style.left = `${left}px`;
-  $("tip").style.top = `${Math.min(y + 16, Math.max(AXIS, box.height - $("tip").offsetHeight - 4))}px`;
+  $("tip").style.top = `${Math.min(y + 16, Math.max(sizes().axis, box.height - $("tip").offsetHeight - 4))}px`;
+}
+
+/// Two fingers: what was under each stays there.
+function pinch({ from, span }, before, after) {
+  const box = $("plot").getBoundingClientRect();
+  const apart = ([one, other]) => Math.max(16, Math.abs(one - other));
+  const share = (xs) => ((xs[0] + xs[1]) / 2 - box.left) / box.width;
+  const wide = Math.min(SPAN_MAX, Math.max(SPAN_MIN, (span * apart(before)) / apart(after)));
+  move(from + share(before) * span - share(after) * wide, wide);
 }
 
 function zoom(factor, share = 0.5) {
@@ -184,22 +177,34 @@ function zoom(factor, share = 0.5) {
 
 function listen() {
   const plot = $("plot");
-  let drag = null;
+  /// Fingers and mouse buttons that are down, and what was shown when the last came or went.
+  const down = new Map();
+  let began = null;
+  const begin = () => { began = { ...view, points: [...down.values()] }; };
   plot.addEventListener("pointerdown", (event) => {
-    drag = { x: event.clientX, from: view.from };
+    down.set(event.pointerId, event.clientX);
     plot.setPointerCapture(event.pointerId);
-    showTip(event);
+    begin();
+    if (down.size === 1) showTip(event);
+    else $("tip").hidden = true;
   });
   plot.addEventListener("pointermove", (event) => {
-    if (drag && Math.abs(event.clientX - drag.x) > 3) {
-      $("tip").hidden = true;
-      move(drag.from - ((event.clientX - drag.x) / plot.clientWidth) * view.span, view.span);
-    } else {
-      showTip(event);
-    }
+    if (!down.has(event.pointerId)) return showTip(event);
+    down.set(event.pointerId, event.clientX);
+    const [[from, other], [to, otherTo]] = [began.points, [...down.values()]];
+    if (down.size === 2) return pinch(began, [from, other], [to, otherTo]);
+    if (Math.abs(to - from) <= 3) return;
+    $("tip").hidden = true;
+    move(began.from - ((to - from) / plot.clientWidth) * view.span, view.span);
   });
-  for (const name of ["pointerup", "pointercancel"]) plot.addEventListener(name, () => { drag = null; });
-  plot.addEventListener("pointerleave", () => { $("tip").hidden = true; });
+  for (const name of ["pointerup", "pointercancel"]) {
+    plot.addEventListener(name, (event) => {
+      down.delete(event.pointerId);
+      begin();
+    });
+  }
+  // A finger that is lifted leaves, too; what it asked for stays to be read.
+  plot.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") $("tip").hidden = true; });
   plot.addEventListener("wheel", (event) => {
     // The page scrolls as ever; with Ctrl or sideways the timeline moves.
     if (!event.ctrlKey && Math.abs(event.deltaX) <= Math.abs(event.deltaY)) return;
@@ -213,7 +218,7 @@ function listen() {
       ArrowLeft: () => move(view.from - view.span / 6, view.span),
       ArrowRight: () => move(view.from + view.span / 6, view.span),
       "+": () => zoom(0.5), "=": () => zoom(0.5), "-": () => zoom(2),
-      Home: () => { present(); loadSoon(); },
+      Home: () => { present(); drawFrame(); loadSoon(); },
     }[event.key];
     if (!act) return;
     event.preventDefault();
@@ -225,6 +230,7 @@ function listen() {
   $("farther").addEventListener("click", () => zoom(2));
   $("present").addEventListener("click", () => { present(); drawFrame(); loadSoon(); });
   spanButtons($("spans"), (span) => move(view.follows ? nowMs() - span : view.to - span, span));
+  spanButtons($("device-spans"), (span) => { present(); view.span = span; loadDevice().catch(trouble); });
   spanButtons($("advice-spans"), (span) => { advised = span; loadAdvice().catch(trouble); });
   $("note-form").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -238,7 +244,7 @@ function listen() {
     }
   });
   new ResizeObserver(() => (current() === "device" ? loadDevice().catch(trouble) : drawFrame())).observe(document.body);
-  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawFrame);
+  window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => open());
 }
 
 function spanButtons(group, choose) {
@@ -251,94 +257,150 @@ function spanButtons(group, choose) {
   }));
 }
 
+function pressed(group, span) {
+  for (const button of group.children) button.setAttribute("aria-pressed", String(Number(button.value) === span));
+}
+
 // ---- one device ----
 
 const deviceMac = () => decodeURIComponent(location.hash.slice("#device=".length));
 
+/// Whether the stretch shown was chosen already, by the timeline or by somebody.
+let isFitted = false;
+
 async function loadDevice() {
   const mac = deviceMac();
+  pressed($("device-spans"), view.span);
   if (view.follows) present();
-  const followed = await get("device", { from: Math.floor(view.from), to: Math.ceil(view.to), mac });
+  const range = { from: Math.floor(view.from), to: Math.ceil(view.to) };
+  const followed = await get("device", { ...range, mac });
+  if (current() !== "device" || deviceMac() !== mac) return;
   trouble(null);
-  const devices = state.people.flatMap((person) => person.devices);
+  if (!isFitted) {
+    isFitted = true;
+    if (view.follows && fit(followed.bars.map(([begin]) => begin))) return loadDevice();
+  }
+  const devices = [...state.people.flatMap((person) => person.devices), ...state.things];
   const known = devices.find((device) => device.name === followed.name);
   $("device-title").textContent = followed.name ?? mac;
-  $("device-says").textContent = `${time(view.from)} to ${time(view.to)}, ${many(followed.bars.length, "association", "associations")}. Lines: on this access point; dots: overheard; rings: the phone's own beacon reports.`;
-  legend($("chart-legend"), followed.aps);
+  document.title = `${followed.name ?? mac} · WhichRoom`;
+  $("device-says").textContent = `${time(range.from)} to ${time(range.to)}, ${many(followed.bars.length, "association", "associations")}.`;
+  const silences = silencesOf(followed);
+  drawDeviceRooms(followed.likely, silences, range);
+  legend($("chart-legend"), ofAps(followed.aps));
   const hues = followed.aps.map(({ id }) => hueOf(id));
-  drawChart($("chart-canvas"), followed.signals, view, { width: $("chart").clientWidth, shift: shift(), hueOf: (ap) => hues[ap] });
-  drawSilences(followed);
-  $("device-spans").replaceChildren(...followed.bars.toReversed().slice(0, 200).map(([begin, end, ap, began, ended]) =>
+  drawChart($("chart-canvas"), followed.signals, silences, range, { width: $("chart").clientWidth, shift: shift(), hueOf: (ap) => hues[ap] });
+  saySilences(silences);
+  $("device-bars").replaceChildren(...followed.bars.toReversed().slice(0, 200).map(([begin, end, ap, began, ended]) =>
     make("tr", "", ...[time(begin), ended ? time(end) : "now", followed.aps[ap].name, duration(end - begin), word(began), ended ? word(ended) : "lasts"]
       .map((text) => make("td", "", text)))));
   await drawWhy(known?.id);
   document.documentElement.dataset.drawn = "device";
 }
 
-/// Minutes without a word while it was associated: how long it sleeps.
-function drawSilences({ bars, signals }) {
-  const minutes = signals.filter(([, , hearing]) => hearing === "associated").map(([minute]) => minute).sort((a, b) => a - b);
-  const gaps = [];
-  for (let index = 1; index < minutes.length; index++) {
-    const gap = minutes[index] - minutes[index - 1] - 60_000;
-    const on = bars.some(([begin, end]) => begin <= minutes[index - 1] + 60_000 && minutes[index] <= end + 60_000);
-    if (gap >= 5 * 60_000 && on) gaps.push({ gap, at: minutes[index - 1] });
+/// The rooms as a band, and in words for whoever does not see it.
+function drawDeviceRooms(likely, silences, range) {
+  const until = Math.min(range.to, nowMs());
+  const parts = likely.map(([at, rooms], index) => ({ begin: Math.max(at, range.from), end: Math.min(likely[index + 1]?.[0] ?? until, until), rooms }));
+  const shown = parts.filter(({ begin, end, rooms }) => begin < end && rooms.length);
+  const total = shown.reduce((sum, { begin, end }) => sum + end - begin, 0);
+  const shares = new Map();
+  for (const { begin, end, rooms } of shown) {
+    for (const [room, percent] of rooms) shares.set(room, (shares.get(room) ?? 0) + ((end - begin) * percent) / 100);
   }
-  gaps.sort((a, b) => b.gap - a.gap);
-  $("device-silences").textContent = gaps.length
-    ? `${many(gaps.length, "silence", "silences")} of five minutes or more while associated; the longest: ${gaps.slice(0, 3).map(({ gap, at }) => `${duration(gap)} from ${time(at)}`).join(", ")}.`
+  const ranked = [...shares].sort(([, one], [, other]) => other - one);
+  const named = (room) => state.rooms.find(({ id }) => id === room)?.name ?? room;
+  $("rooms-chart").hidden = $("rooms-legend").hidden = shown.length === 0;
+  $("device-rooms").textContent = shown.length
+    ? `By likelihood, of ${duration(total)}: ${ranked.filter(([, ms]) => ms * 100 >= total).slice(0, 5).map(([room, ms]) => `${named(room)} ${Math.round((100 * ms) / total)} %`).join(", ")}. Paler: silent, the room is held.`
+    : "No rooms are kept of it in this stretch of time.";
+  legend($("rooms-legend"), ranked.map(([room]) => ({ name: named(room), hue: hueOfRoom(room) })));
+  drawRooms($("rooms-canvas"), shown, silences, range, { width: $("rooms-chart").clientWidth, shift: shift(), hueOf: hueOfRoom });
+}
+
+/// Stretches of five minutes or more without a word while it was associated: how long it sleeps.
+function silencesOf({ bars, signals }) {
+  const minutes = signals.filter(([, , hearing]) => hearing === "associated").map(([minute]) => minute).sort((a, b) => a - b);
+  const silences = [];
+  for (let index = 1; index < minutes.length; index++) {
+    const [begin, end] = [minutes[index - 1] + 60_000, minutes[index]];
+    if (end - begin < 5 * 60_000) continue;
+    if (bars.some(([from, to]) => from <= begin && end <= to + 60_000)) silences.push({ begin, end });
+  }
+  return silences;
+}
+
+function saySilences(silences) {
+  const longest = silences.toSorted((one, other) => other.end - other.begin - (one.end - one.begin)).slice(0, 3);
+  $("device-silences").textContent = silences.length
+    ? `${many(silences.length, "silence", "silences")} of five minutes or more while associated; the longest: ${longest.map(({ begin, end }) => `${duration(end - begin)} from ${time(begin)}`).join(", ")}.`
     : "No silence of five minutes or more while it was associated.";
 }
 
 async function drawWhy(id) {
   const body = $("device-why");
-  if (!id) return body.replaceChildren(make("p", "quiet", "No configuration names this device; only devices of people are explained."));
+  if (!id) return body.replaceChildren(make("p", "quiet", "No configuration names this device, or only home or away is to be known of its owner: nothing is explained."));
   const { state: says, because, sections } = await command("explain", { id });
   const lines = (texts) => make("ul", "why", ...texts.map((text) => make("li", "", text)));
-  body.replaceChildren(make("p", "", says), lines(because), ...sections.flatMap(({ title, lines: texts }) => [make("h3", "", title), lines(texts)]));
+  const all = body.querySelector("details") ?? make("details", "", make("summary", "", "All that is known of it"), make("div", ""));
+  all.lastChild.replaceChildren(...sections.flatMap(({ title, lines: texts }) => [make("h3", "", title), lines(texts)]));
+  if (!all.parentElement) body.replaceChildren(make("div", ""), all);
+  body.firstChild.replaceChildren(make("p", "", says), lines(because));
 }
 
 // ---- access points ----
 
+let radios = [];
+
 async function loadAccessPoints() {
   const now = nowMs();
-  const radios = await get("radios", { from: Math.floor(now - 24 * HOUR), to: Math.ceil(now) });
+  radios = await get("radios", { from: Math.floor(now - 24 * HOUR), to: Math.ceil(now) });
   trouble(null);
-  $("aps").replaceChildren(...state.access_points.map((ap) => {
-    const own = radios.filter((radio) => radio.ap === ap.id);
-    const swatch = make("span", "swatch");
-    swatch.style.setProperty("--hue", hueOf(ap.id));
-    const health = [ap.link, many(ap.stations, "client", "clients"), ap.release ? `OpenWrt ${ap.release}` : "", ap.version ? `agent ${ap.version}` : "",
-      ap.sources.length ? `reads ${ap.sources.join(", ")}` : ""].filter(Boolean).join(", ");
-    const troubles = ap.problems.map((text) => make("p", "off", text));
-    return make("div", "finding", make("h2", "legend", swatch, ap.name), make("p", "quiet", health), ...troubles, own.length ? radioTable(own) : null);
-  }));
+  drawAccessPoints();
   document.documentElement.dataset.drawn = "access-points";
 }
 
+function drawAccessPoints() {
+  $("aps-empty").hidden = state.access_points.length > 0;
+  const items = state.access_points.map((ap) => ({
+    id: ap.id, name: ap.name, hue: hueOf(ap.id), link: ap.link, problems: ap.problems,
+    health: [ap.link.replace("-", " "), many(ap.stations, "client", "clients"), ap.release ? `OpenWrt ${ap.release}` : "", ap.version ? `agent ${ap.version}` : "",
+      ap.sources.length ? `reads ${ap.sources.join(", ")}` : ""].filter(Boolean).join(", "),
+    radios: radios.filter((radio) => radio.ap === ap.id).map((radio) => ({ ...radio, at: null })),
+  }));
+  show($("aps"), items, ({ id }) => id, (element, ap) => {
+    element.className = "finding";
+    const troubles = ap.problems.map((text) => make("p", "off", text));
+    element.replaceChildren(...[make("h2", "legend", swatch(ap.hue), ap.name), make("p", "quiet", ap.health), ...troubles, ap.radios.length ? radioTable(ap) : null].filter(Boolean));
+  });
+}
+
+const band = (mhz) => (mhz < 3000 ? "2.4 GHz" : mhz < 5925 ? "5 GHz" : mhz < 8000 ? "6 GHz" : "60 GHz");
+
 const flag = (value) => (value === null ? make("td", "quiet", "?") : make("td", value ? "ok" : "off", value ? "on" : "off"));
 
-function radioTable(radios) {
+function radioTable({ id, name, radios }) {
   const unit = (value, text) => (value === null ? "?" : `${value}${text}`);
   const head = ["Network", "Channel", "Width", "Power", "Noise", "Busy", "802.11k", "802.11v", "802.11r"];
   const rows = radios.map((radio) => make("tr", "",
     make("td", "", `${radio.ssid ?? "?"} (${radio.ifname})${radio.enabled ? "" : ", off"}`),
-    make("td", "", radio.channel === null ? "?" : `${radio.channel}${radio.freq_mhz ? `, ${(radio.freq_mhz / 1000).toFixed(1)} GHz` : ""}`),
+    make("td", "", radio.channel === null ? "?" : `${radio.channel}${radio.freq_mhz ? `, ${band(radio.freq_mhz)}` : ""}`),
     make("td", "", unit(radio.width_mhz, " MHz")), make("td", "", unit(radio.txpower_dbm, " dBm")), make("td", "", unit(radio.noise_dbm, " dBm")),
     make("td", "", radio.utilization_permille === null ? "?" : `${Math.round(radio.utilization_permille / 10)} %`),
     flag(radio.rrm), flag(radio.btm), flag(radio.ft)));
   const th = (text) => { const cell = make("th", "", text); cell.scope = "col"; return cell; };
   const scroll = make("div", "scroll", make("table", "", make("thead", "", make("tr", "", ...head.map(th))), make("tbody", "", ...rows)));
   scroll.tabIndex = 0;
+  scroll.dataset.focus = `radios-${id}`;
   scroll.setAttribute("role", "region");
-  scroll.setAttribute("aria-label", "Radios");
+  scroll.setAttribute("aria-label", `Radios of ${name}`);
   return scroll;
 }
 
 // ---- advice ----
 
 async function loadAdvice() {
-  for (const button of $("advice-spans").children) button.setAttribute("aria-pressed", String(Number(button.value) === advised));
+  pressed($("advice-spans"), advised);
   const now = nowMs();
   const report = await get("report", { from: Math.floor(now - advised), to: Math.ceil(now) });
   trouble(null);
@@ -348,8 +410,13 @@ async function loadAdvice() {
   $("advice-says").textContent = `${many(report.clients.length, "client", "clients")}, ${many(changes, "change", "changes")} of association in ${duration(advised)}${transitions}. `
     + (report.heard.minutes ? `Heard by two or more access points at once in ${Math.round((100 * report.heard.by_several) / report.heard.minutes)} % of minutes.` : "");
   $("findings").replaceChildren(...findings(report));
-  $("advice").replaceChildren(make("h2", "", report.advice.length ? "What to do: one thing at a time, and compare before the next" : "Nothing to do: it roams well"), ...report.advice.map(card));
+  $("advice-list").replaceChildren(make("h2", "", todo(report)), ...report.advice.map(card));
   document.documentElement.dataset.drawn = "advice";
+}
+
+function todo({ advice, clients }) {
+  if (advice.length) return "What to do: one thing at a time, and compare before the next";
+  return clients.length ? "Nothing to do: it roams well" : "No client was associated in this stretch of time";
 }
 
 function findings(report) {
@@ -443,22 +510,30 @@ async function open() {
 
 /// The present goes on: what follows it is loaded again, and what is being read stays.
 async function refresh() {
-  try {
-    await loadState();
-    if (current() === "timeline" && view.follows) await loadTimeline();
-    if (current() === "access-points") await loadAccessPoints();
-  } catch (error) {
-    trouble(error);
-  }
+  if (!view.follows) return;
+  await { "timeline": loadTimeline, "device": loadDevice, "access-points": loadAccessPoints }[current()]?.().catch(trouble);
 }
 
-try {
-  await loadState();
-  present();
-  listen();
-  window.addEventListener("hashchange", open);
-  await open();
-  setInterval(refresh, REFRESH_MS);
-} catch (error) {
-  trouble(error);
-}
+let refreshedAt = 0;
+
+follow((next) => {
+  const isFirst = state === null;
+  [state, cameAt] = [next, performance.now()];
+  if (isFirst) {
+    present();
+    listen();
+    window.addEventListener("hashchange", open);
+  }
+  if (isFirst || cameAt - refreshedAt >= REFRESH_MS) {
+    refreshedAt = cameAt;
+    (isFirst ? open() : refresh()).catch(trouble);
+  } else if (current() === "access-points") {
+    drawAccessPoints();
+  }
+});
+// In a quiet home no state comes for a while.
+setInterval(() => {
+  if (state === null || performance.now() - refreshedAt < REFRESH_MS) return;
+  refreshedAt = performance.now();
+  refresh();
+}, REFRESH_MS);

@@ -1,12 +1,17 @@
 // Draws timelines and charts on a canvas: associations as bars in the access point's colour, the signal under them,
 // episodes above. Knows nothing of the server; roaming.js hands everything over.
 
-export const ROW = 46;
-export const AXIS = 26;
-const BAR = { top: 8, height: 15 };
-const BAND = { top: 27, height: 15, loudest: -35, weakest: -90 };
+const AXIS = 26;
+const BAR = 15;
+const BAND = { height: 15, loudest: -35, weakest: -90 };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+/// Heights in pixels, which the style sheet sets: of the axis, of a row, and where in it the bar and the signal begin.
+export function sizes() {
+  const [row, bar] = [parseFloat(css("--row")), parseFloat(css("--bar"))];
+  return { axis: AXIS, row, bar, band: bar + BAR + 4 };
+}
 
 /// Colours of the theme as it is now.
 export function palette() {
@@ -60,17 +65,19 @@ function drawAxis(context, range, { width, height, shift, colours }) {
 
 /// Draws a timeline. `data` is the server's, `range` what is shown, `hueOf` the hue of an access point's number.
 export function drawTimeline(canvas, data, range, { width, shift, hueOf }) {
-  const height = AXIS + data.rows.length * ROW;
+  const size = sizes();
+  const height = AXIS + data.rows.length * size.row;
   const context = prepare(canvas, width, height);
   const colours = palette();
   drawAxis(context, range, { width, height, shift, colours });
   const scale = width / (range.to - range.from);
   const xOf = (at) => (at - range.from) * scale;
-  data.rows.forEach((row, index) => drawRow(context, row, AXIS + index * ROW, { range, width, xOf, colours, hueOf }));
+  data.rows.forEach((row, index) => drawRow(context, row, AXIS + index * size.row, { range, width, xOf, colours, hueOf, size }));
   drawNotes(context, data.notes, range, { xOf, height, colours });
 }
 
-function drawRow(context, row, top, { range, width, xOf, colours, hueOf }) {
+function drawRow(context, row, top, { range, width, xOf, colours, hueOf, size }) {
+  const bar = top + size.bar;
   context.fillStyle = colours.line;
   context.fillRect(0, top, width, 1);
   for (const [begin, end, ap, began] of row.bars) {
@@ -78,22 +85,22 @@ function drawRow(context, row, top, { range, width, xOf, colours, hueOf }) {
     const [left, right] = [Math.max(0, xOf(begin)), Math.min(width, xOf(end))];
     context.fillStyle = colours.of(hueOf(ap));
     // A short stay is still seen; a gap beside it tells it from its neighbour.
-    context.fillRect(left, top + BAR.top, Math.max(right - left - (right - left > 3 ? 1 : 0), 1), BAR.height);
+    context.fillRect(left, bar, Math.max(right - left - (right - left > 3 ? 1 : 0), 1), BAR);
     if (began === "fast-transition" && right - left > 6) {
       context.fillStyle = colours.card;
       context.beginPath();
-      context.arc(left + 4, top + BAR.top + BAR.height / 2, 2, 0, 7);
+      context.arc(left + 4, bar + BAR / 2, 2, 0, 7);
       context.fill();
     }
   }
-  drawBand(context, row.signal, top, { range, xOf, colours, hueOf });
+  drawBand(context, row.signal, top + size.band, { range, xOf, colours, hueOf });
   for (const { begin, end, kind } of row.episodes) {
     if (end < range.from || begin > range.to) continue;
     context.strokeStyle = colours.bad;
     context.lineWidth = 2;
     if (kind === "slow-ping-pong") context.setLineDash([4, 3]);
     const [left, right] = [xOf(begin), xOf(end)];
-    context.strokeRect(left - 1, top + BAR.top - 3, Math.max(right - left + 2, 5), BAR.height + 6);
+    context.strokeRect(left - 1, bar - 3, Math.max(right - left + 2, 5), BAR + 6);
     context.setLineDash([]);
   }
 }
@@ -101,7 +108,7 @@ function drawRow(context, row, top, { range, width, xOf, colours, hueOf }) {
 function drawBand(context, signal, top, { range, xOf, colours, hueOf }) {
   const yOf = (dbm) => {
     const share = (Math.min(BAND.loudest, Math.max(BAND.weakest, dbm)) - BAND.weakest) / (BAND.loudest - BAND.weakest);
-    return top + BAND.top + (1 - share) * BAND.height;
+    return top + (1 - share) * BAND.height;
   };
   const step = signal.length > 1 ? smallestStep(signal) : 60_000;
   for (const [at, ap, min, mean, max] of signal) {
@@ -140,7 +147,7 @@ function drawNotes(context, notes, range, { xOf, height, colours }) {
 
 /// What is at a point of a timeline: the row, its bar, and the signal there; nulls where there is none.
 export function hit(data, range, { x, y, width }) {
-  const row = data.rows[Math.floor((y - AXIS) / ROW)] ?? null;
+  const row = data.rows[Math.floor((y - AXIS) / sizes().row)] ?? null;
   const at = range.from + (x / width) * (range.to - range.from);
   if (!row || y < AXIS) return { row: null, at };
   const slack = ((range.to - range.from) / width) * 2;
@@ -150,14 +157,60 @@ export function hit(data, range, { x, y, width }) {
   return { row, at, bar, point, episode };
 }
 
-/// Signals of one device over time: associated as lines, what was overheard as dots, beacon reports as rings.
-export function drawChart(canvas, signals, range, { width, shift, hueOf }) {
+/// Rooms of one device over time, on top of each other by how likely they are; paler while it was silent and its room
+/// was held.
+export function drawRooms(canvas, parts, silences, range, { width, shift, hueOf }) {
+  const height = AXIS + 96;
+  const context = prepare(canvas, width, height);
+  const colours = palette();
+  const xOf = (at) => ((at - range.from) / (range.to - range.from)) * width;
+  for (const { begin, end, rooms } of parts) {
+    const total = rooms.reduce((sum, [, percent]) => sum + percent, 0);
+    let y = height;
+    // In the order of their names, so that a room keeps its place in the band.
+    for (const [room, percent] of rooms.toSorted(([one], [other]) => (one < other ? -1 : 1))) {
+      const tall = (percent / Math.max(100, total)) * (height - AXIS);
+      y -= tall;
+      const hue = hueOf(room);
+      context.fillStyle = hue === null ? colours.quiet : colours.of(hue);
+      // A hair more, or the seams are seen.
+      context.fillRect(xOf(begin), y, Math.max(xOf(end) - xOf(begin), 0.5) + 0.3, tall);
+    }
+  }
+  context.globalAlpha = 0.55;
+  context.fillStyle = colours.card;
+  for (const { begin, end } of silences) context.fillRect(xOf(begin), AXIS, xOf(end) - xOf(begin), height - AXIS);
+  context.globalAlpha = 1;
+  drawAxis(context, range, { width, height: AXIS, shift, colours });
+}
+
+/// Stretches in which nothing was heard.
+function drawSilences(context, silences, { height, xOf, colours }) {
+  context.save();
+  context.beginPath();
+  for (const { begin, end } of silences) context.rect(xOf(begin), AXIS, xOf(end) - xOf(begin), height - AXIS);
+  context.clip();
+  context.strokeStyle = colours.line;
+  context.lineWidth = 1;
+  context.beginPath();
+  for (let x = -height; x < context.canvas.width; x += 7) {
+    context.moveTo(x, height);
+    context.lineTo(x + height, 0);
+  }
+  context.stroke();
+  context.restore();
+}
+
+/// Signals of one device over time: associated as lines, what was overheard as dots, beacon reports as rings; hatched
+/// where it was associated and silent.
+export function drawChart(canvas, signals, silences, range, { width, shift, hueOf }) {
   const height = 260;
   const context = prepare(canvas, width, height);
   const colours = palette();
   drawAxis(context, range, { width, height, shift, colours });
   const xOf = (at) => ((at - range.from) / (range.to - range.from)) * width;
   const yOf = (dbm) => AXIS + 6 + ((-25 - dbm) / 75) * (height - AXIS - 12);
+  if (silences.length) drawSilences(context, silences, { height, xOf, colours });
   for (let dbm = -30; dbm >= -95; dbm -= 10) {
     context.fillStyle = colours.line;
     context.fillRect(0, yOf(dbm), width, 1);
