@@ -106,13 +106,13 @@ fn an_access_point_that_is_gone_for_good_is_given_up() {
     let mut house = House::new();
     house.add_ap("kitchen");
     house.add_ap("hall");
-    house.start_aggregator(&FAMILY.replace("[timing]", "[timing]\nblind_said_s = 2\nreporting_s = 3"));
+    house.start_aggregator(&FAMILY.replace("[timing]", "[timing]\nblind_said_s = 2"));
     house.bus("hall").join(BSS_5, ANNA, -52);
     house.wait_room("anna", "Hall");
     let mut browser = Browser::start();
     let mut tab = browser.open(&house.page_address(), Look::WIDE);
     wait_live(&mut tab);
-    assert_eq!(tab.evaluate("document.querySelector('#problems').hidden"), true);
+    tab.wait("document.querySelector('#problems').hidden");
     house.ap("hall").agent = None;
     tab.wait("Boolean(document.querySelector('#problem-list .give-up'))");
     let (problem, _) =

@@ -185,12 +185,18 @@ impl Tab<'_> {
         );
         let mut reached = BTreeSet::new();
         let mut found = Vec::new();
+        // It may begin in the middle, where something has the focus by itself, and goes on from the end at the top.
+        let mut ends = 0;
         // Some elements come and go while the page lives.
         for _ in 0..2 * all.len() + 10 {
             self.press("Tab");
             let at = self.evaluate(&here);
             if at.is_null() {
-                break;
+                ends += 1;
+                if ends == 2 {
+                    break;
+                }
+                continue;
             }
             let name = at["name"].as_str().unwrap_or_default();
             if at["seen"] != json!(true) {

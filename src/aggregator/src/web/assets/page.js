@@ -227,10 +227,10 @@ function drawUnknown(element, device) {
   const cell = (...children) => make("td", "", ...children);
   const kind = KINDS[device.kind] ? make("span", "exit", KINDS[device.kind]) : null;
   const adopt = element.querySelector("td.adopt") ?? element.appendChild(make("td", "adopt"));
-  // Somebody may be choosing in the last cell: it stays where it is.
-  while (element.firstElementChild !== adopt) element.firstElementChild.remove();
-  adopt.before(
-    cell(device.host ?? "no name", " ", make("span", "quiet", makerOf(device))),
+  // Somebody may be choosing in this cell: it stays where it is.
+  for (const old of [...element.children]) if (old !== adopt) old.remove();
+  adopt.before(cell(device.host ?? "no name", " ", make("span", "quiet", makerOf(device))));
+  adopt.after(
     cell(make("code", "", device.mac), device.address ? ` ${device.address}` : ""),
     cell(device.ap),
     cell(device.ssid ?? "", device.ssid && kind ? " " : "", kind),

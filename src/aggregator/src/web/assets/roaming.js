@@ -285,7 +285,7 @@ async function loadDevice() {
   $("device-title").textContent = followed.name ?? mac;
   document.title = `${followed.name ?? mac} · WhichRoom`;
   $("device-says").textContent = `${time(range.from)} to ${time(range.to)}, ${many(followed.bars.length, "association", "associations")}.`;
-  const silences = silencesOf(followed);
+  const silences = silencesOf(followed, Math.min(range.to, nowMs()));
   drawDeviceRooms(followed.likely, silences, range);
   legend($("chart-legend"), ofAps(followed.aps));
   const hues = followed.aps.map(({ id }) => hueOf(id));
@@ -319,13 +319,15 @@ function drawDeviceRooms(likely, silences, range) {
 }
 
 /// Stretches of five minutes or more without a word while it was associated: how long it sleeps.
-function silencesOf({ bars, signals }) {
+function silencesOf({ bars, signals }, until) {
   const minutes = signals.filter(([, , hearing]) => hearing === "associated").map(([minute]) => minute).sort((a, b) => a - b);
+  // One may last.
+  if (minutes.length && bars.some(([, , , , ended]) => !ended)) minutes.push(until);
   const silences = [];
   for (let index = 1; index < minutes.length; index++) {
     const [begin, end] = [minutes[index - 1] + 60_000, minutes[index]];
     if (end - begin < 5 * 60_000) continue;
-    if (bars.some(([from, to]) => from <= begin && end <= to + 60_000)) silences.push({ begin, end });
+    if (bars.some(([from, to, , , ended]) => from <= begin && (!ended || end <= to + 60_000))) silences.push({ begin, end });
   }
   return silences;
 }
