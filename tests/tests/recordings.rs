@@ -231,7 +231,7 @@ fn the_running_aggregator_explains() {
     assert_eq!((&json["kind"], &json["id"]), (&"device".into(), &"anna-phone".into()));
     let nobody = whichroom(&["explain", "nobody", "--page", &page]);
     let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
-    assert!(nobody.status.code() == Some(1) && said.contains("known: anna, ben"), "{said}");
+    assert!(nobody.status.code() == Some(2) && said.contains("known: anna, ben"), "{said}");
     let past = whichroom(&["explain", "anna", "--page", &page, "--at", "08:15"]);
     let said = String::from_utf8_lossy(&past.stderr).into_owned();
     assert!(past.status.code() == Some(2) && said.contains("--record FILE"), "{said}");

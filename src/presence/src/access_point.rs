@@ -31,7 +31,7 @@ const ROAMS_OUT_SHARE: u16 = 6;
 
 /// It leads out, too, if this many who walked off from it had left, and so many times more than had not.
 const LEFT_MIN: u16 = 2;
-const LEFT_SHARE: u16 = 5;
+const LEFT_SHARE: u16 = 3;
 const LEFT_MAX: u16 = 100;
 
 /// An access point.

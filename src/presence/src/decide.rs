@@ -167,7 +167,7 @@ impl Engine {
             }
             Timer::Calibration(device) => self.finish_calibration(device, now),
             Timer::Phantom(device) => self.look_for_phantom(device, now),
-            Timer::LeftBehind(device) => self.touched.device(device),
+            Timer::LeftBehind(device) => self.look_for_left_behind(device, now),
             Timer::Reporting(ap) => self.look_at_reporting(ap, now),
             Timer::Blind(ap) => self.look_at_blindness(ap, now),
             Timer::Duplicate(ap) => self.look_at_duplicate(ap, now),
@@ -219,6 +219,16 @@ impl Engine {
         self.arm_device(device, now);
         self.touched.device(device);
         self.timers.set(Timer::LeftBehind(device), now.after(self.timing.left_behind_ms));
+    }
+
+    /// One of a person's devices left: another that keeps them home may turn out to lie there.
+    fn look_for_left_behind(&mut self, device: DeviceIndex, now: Moment) {
+        let known = &self.devices[device.0 as usize];
+        let is_home = known.person.is_some_and(|person| self.people[person].state.home == Home::Home);
+        if is_home && known.memory.walked_off().is_some() {
+            self.timers.set(Timer::LeftBehind(device), now.after(self.timing.left_behind_ms));
+        }
+        self.touched.device(device);
     }
 
     /// Whether somebody is only taken to be away, because an AP that might tell is blind.

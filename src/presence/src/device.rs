@@ -22,7 +22,7 @@ use crate::doze::Doze;
 use crate::fading::{Before, Fading, Left, Silence};
 use crate::hearing::{Hearing, How, Level};
 use crate::ingest::TABLE_LAG_MS;
-use crate::nights::Nights;
+use crate::nights::{Nights, OwnNights};
 use crate::path::Path;
 use crate::rooms::RoomEstimate;
 use crate::setup::{Counts, Timing};
@@ -67,6 +67,8 @@ pub(crate) struct Memory {
     pub path: Path,
     /// What it usually does when it is silent.
     pub doze: Doze,
+    /// When its own nights end.
+    pub nights: OwnNights,
     /// It came back from an absence.
     pub arrived_at: Option<Moment>,
     /// When an exit heard it last, by whatever frame.
@@ -145,6 +147,7 @@ impl Memory {
             moved_at: None,
             path: Path::default(),
             doze: Doze::default(),
+            nights: OwnNights::default(),
             arrived_at: None,
             exit_at: None,
             slept: None,
@@ -416,7 +419,8 @@ impl Memory {
         if let Some(next) = next {
             let before = std::mem::replace(&mut self.state, next);
             self.since = now;
-            if matches!((&before, &self.state), (State::Absent(_), State::Present)) {
+            // Of others, how their silence began says whether they were out.
+            if matches!((&before, &self.state), (State::Absent(None), State::Present)) {
                 self.arrived_at = Some(now);
             }
             returned = match (before, &self.state) {
@@ -441,7 +445,8 @@ impl Memory {
             path: &self.path,
             doze: &self.doze,
             exit_at: self.exit_at,
-            longest_ms: nights.longest_ms(now),
+            longest_ms: nights.longest_ms(claim.heard_at().unwrap_or(now), now, &self.nights),
+            is_night: nights.is_night(now),
         };
         Some(State::Fading(Fading::new(claim, &before, aps, timing, now)))
     }
@@ -502,6 +507,21 @@ impl Memory {
             State::Present => DeviceState::Present,
             State::Fading(_) => DeviceState::Fading,
             State::Absent(_) => DeviceState::Absent,
+        }
+    }
+
+    /// A claim holds it, or did a while ago.
+    pub fn is_there(&self) -> bool {
+        matches!(self.state, State::Present | State::Fading(_))
+    }
+
+    /// How it left, if it is away because somebody walked off with it: it was not only switched off, or asleep for long.
+    pub fn walked_off(&self) -> Option<&Left> {
+        match &self.state {
+            State::Absent(Some(left)) if left.silence.fall_db.is_some() && left.assumed.is_none() => {
+                Some(left)
+            }
+            State::Undecided | State::Present | State::Fading(_) | State::Absent(_) => None,
         }
     }
 

@@ -49,6 +49,11 @@ impl Kind {
     pub fn is_sleep(self) -> bool {
         matches!(self, Kind::Left | Kind::Still)
     }
+
+    /// Whether it is how people leave the house.
+    pub fn is_exit(self) -> bool {
+        matches!(self, Kind::ExitLeft | Kind::ExitFaded)
+    }
 }
 
 /// All kinds, in the order they are kept.

@@ -28,6 +28,24 @@ const BESIDE_DBM: i8 = -65;
 /// it was heard last: wherever it was then, it stayed there.
 const ONE_POLL_MS: u64 = 6 * 60_000;
 
+/// An AP that restarts polls nobody meanwhile.
+const RESTARTED_MS: u64 = 15 * 60_000;
+
+/// Who turns the WiFi off, or loses the AP, was heard this shortly before the leave frame, unless it was asleep.
+const AWAKE_MS: u64 = 30_000;
+
+/// A leave frame this weak, of a phone that was awake: it lost the AP. A little louder if it was being carried, too.
+const LOST_DBM: i8 = -76;
+const LOST_MOVING_DBM: i8 = -72;
+const MOVING_MS: u64 = 2 * 60_000;
+
+/// It had come to the AP this shortly before, at this signal, and did not answer the first poll: it went on.
+const WENT_ON_DBM: i8 = -70;
+const WENT_ON_MS: u64 = 60_000;
+
+/// Who was beside an exit for longer did not leave when its WiFi was turned off.
+const LYING_MS: u64 = 5 * 60_000;
+
 /// Who was heard by an exit this shortly before is on the way out.
 const ON_THE_WAY_MS: u64 = 3 * 60_000;
 
@@ -41,6 +59,8 @@ pub(crate) struct Silence {
     pub signal_dbm: Option<i8>,
     /// By how much the signal had fallen, if it faded.
     pub fall_db: Option<u8>,
+    /// For how long it had not been heard by then.
+    pub unheard_ms: u64,
 }
 
 /// On the way to being away.
@@ -77,6 +97,8 @@ pub(crate) struct Before<'a> {
     pub exit_at: Option<Moment>,
     /// How long anybody of the house may sleep from this time of the day on, if that is known.
     pub longest_ms: Option<u64>,
+    /// People may be going to bed: a phone that is switched off is no departure. `None` as long as nobody knows.
+    pub is_night: Option<bool>,
 }
 
 impl Fading {
@@ -90,9 +112,24 @@ impl Fading {
     ) -> Fading {
         let gone = claim.gone.unwrap_or(Gone { at: now, parting: Parting::Unlisted });
         let ap = &aps[claim.association.ap.0 as usize];
-        let ending = before.path.ending(if ap.outdoor { OUTDOOR_WEAK_DBM } else { WEAK_DBM });
+        let left_at = (gone.parting == Parting::LeaveFrame).then_some(gone.at);
+        let ending = before.path.ending(if ap.outdoor { OUTDOOR_WEAK_DBM } else { WEAK_DBM }, left_at);
         let heard = claim.heard_at().unwrap_or(gone.at);
-        let is_fading = ending.is_fading && gone.at.since(heard) <= ONE_POLL_MS;
+        let unheard_ms = gone.at.since(heard);
+        let polled_ms = match gone.parting {
+            Parting::BssLost | Parting::ApRestarted => RESTARTED_MS,
+            Parting::Unlisted
+            | Parting::LeaveFrame
+            | Parting::SentAway
+            | Parting::PollFailed
+            | Parting::ApBlind
+            | Parting::Phantom => ONE_POLL_MS,
+        };
+        let dbm = claim.signal.last_dbm().or(ending.dbm);
+        let is_off = dbm.is_some_and(|dbm| dbm <= OFF_DBM);
+        // At night phones are put down, and switched off, also where an AP hears them badly.
+        let is_in_doubt = before.is_night == Some(true) && !is_off && !ap.outdoor;
+        let is_fading = ending.is_fading && unheard_ms <= polled_ms && !is_in_doubt;
         let is_outward =
             ap.state.leads_out() || before.exit_at.is_some_and(|at| heard.since(at) <= ON_THE_WAY_MS);
         let place = match (ap.exit, ap.outdoor) {
@@ -100,12 +137,14 @@ impl Fading {
             (true, false) => Place::IndoorExit,
             (false, _) => Place::Inside,
         };
-        let dbm = claim.signal.last_dbm().or(ending.dbm);
+        let is_night = before.is_night.unwrap_or(true);
         let end = End {
             is_fading,
             is_outward,
-            is_off: dbm.is_some_and(|dbm| dbm <= OFF_DBM),
-            is_beside: dbm.is_some_and(|dbm| dbm >= BESIDE_DBM),
+            is_off,
+            is_beside: dbm.is_some_and(|dbm| dbm >= BESIDE_DBM) && ending.stayed_ms < LYING_MS,
+            is_night,
+            is_lost: !is_night && dbm.is_some_and(|dbm| is_lost(before.path, gone.parting, dbm, unheard_ms)),
         };
         let silence = Silence {
             since: gone.at,
@@ -114,6 +153,7 @@ impl Fading {
             kind: kind(gone.parting, place, &end),
             signal_dbm: claim.signal.last_dbm(),
             fall_db: is_fading.then_some(ending.fall_db),
+            unheard_ms,
         };
         let mut required = vec![claim.association];
         for other in before.claims {
@@ -231,8 +271,30 @@ struct End {
     is_outward: bool,
     /// At the very end of the AP's reach.
     is_off: bool,
-    /// Near the AP.
+    /// Near the AP, and not for long.
     is_beside: bool,
+    /// No fall was seen, and yet it did not lie there.
+    is_lost: bool,
+    is_night: bool,
+}
+
+/// Whether a silence that began weak, and without a fall that was seen, is that of a phone on its way.
+fn is_lost(path: &Path, parting: Parting, dbm: i8, unheard_ms: u64) -> bool {
+    match parting {
+        Parting::LeaveFrame => {
+            let is_moving = || dbm <= LOST_MOVING_DBM && path.was_moving(MOVING_MS);
+            unheard_ms <= AWAKE_MS && (dbm <= LOST_DBM || is_moving())
+        }
+        Parting::PollFailed => {
+            unheard_ms <= ONE_POLL_MS && dbm <= WENT_ON_DBM && path.was_passing_through(WENT_ON_MS)
+        }
+        Parting::Unlisted
+        | Parting::SentAway
+        | Parting::BssLost
+        | Parting::ApRestarted
+        | Parting::ApBlind
+        | Parting::Phantom => false,
+    }
 }
 
 /// What a silence is like. Short where people leave past this AP and it looked like leaving.
@@ -241,6 +303,8 @@ fn kind(parting: Parting, place: Place, end: &End) -> Kind {
     match (parting, place, end.is_fading) {
         // No short timer is for what went with its BSS: phones take up to an hour to come back.
         (Parting::BssLost | Parting::ApRestarted, _, true) => Kind::Faded,
+        // Who is there comes back with it, also asleep.
+        (Parting::BssLost | Parting::ApRestarted, _, false) if !end.is_night => Kind::Faded,
         (Parting::BssLost | Parting::ApRestarted, _, false) => Kind::Still,
         // Outside, and not seen by any other since.
         (Parting::ApBlind, OutdoorExit, _) => Kind::FadedOut,
@@ -248,6 +312,7 @@ fn kind(parting: Parting, place: Place, end: &End) -> Kind {
         (Parting::Phantom, ..) => Kind::Listed,
         (Parting::LeaveFrame, OutdoorExit | IndoorExit, true) => Kind::ExitLeft,
         (Parting::LeaveFrame, OutdoorExit, false) if end.is_beside => Kind::ExitFaded,
+        (Parting::LeaveFrame | Parting::PollFailed, Inside, false) if end.is_lost => Kind::Faded,
         // Phones turn their WiFi off at the bedside, too.
         (Parting::LeaveFrame, _, false) => Kind::Left,
         (Parting::LeaveFrame, Inside, true) if end.is_outward => Kind::FadedOut,

@@ -24,6 +24,15 @@ const INSIDE_DBM: i8 = -67;
 /// The same at the access point that lost it: it need only be about as loud as before.
 const SAME_DB: u8 = 10;
 
+/// Where a device was while it was silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Back {
+    /// It is heard by the same access point again, and never walked off.
+    AsItWas,
+    Inside,
+    FromOutside,
+}
+
 impl Engine {
     /// A device is present again; `was_away` says whether its silence had been called an absence.
     pub(crate) fn learn_silence(
@@ -33,13 +42,35 @@ impl Engine {
         was_away: bool,
         now: Moment,
     ) {
-        let known = &self.devices[device.0 as usize].memory;
-        let Some(association) = known.association else { return };
+        let back = self.how_it_came_back(device, silence);
+        if was_away && back != Back::AsItWas {
+            self.devices[device.0 as usize].memory.arrived_at = Some(now);
+        }
+        let is_inside = back != Back::FromOutside;
         // What an AP did to a device is no habit of the device.
         let is_aps = matches!(silence.parting, Parting::BssLost | Parting::ApRestarted | Parting::ApBlind);
         if is_aps || silence.kind == Kind::Listed {
             return;
         }
+        let silent_ms = now.since(silence.since);
+        if was_away && silence.fall_db.is_some() {
+            self.ap_mut(silence.association.ap).was_left(!is_inside || silent_ms >= OUT_MS);
+        }
+        if !is_inside
+            || silent_ms < SHORTEST_MS
+            || !self.was_watched(silence.since, now, silence.association.ap)
+        {
+            return;
+        }
+        let memory = &mut self.devices[device.0 as usize].memory;
+        let heard = silence.since.before(silence.unheard_ms);
+        self.nights.slept(&mut memory.nights, heard, now.since(heard));
+        memory.doze.learn(silence.kind, silent_ms, &self.timing);
+    }
+
+    fn how_it_came_back(&self, device: DeviceIndex, silence: &Silence) -> Back {
+        let known = &self.devices[device.0 as usize].memory;
+        let Some(association) = known.association else { return Back::FromOutside };
         let back_dbm = known.current().and_then(|claim| claim.signal.last_dbm());
         let is_same = association.ap == silence.association.ap;
         let is_exit = self.aps[association.ap.0 as usize].exit;
@@ -54,18 +85,11 @@ impl Engine {
             (false, true) => false,
             (false, false) => back_dbm.is_some_and(|dbm| dbm >= INSIDE_DBM),
         };
-        let silent_ms = now.since(silence.since);
-        if was_away && silence.fall_db.is_some() {
-            self.ap_mut(silence.association.ap).was_left(!is_inside || silent_ms >= OUT_MS);
+        match is_inside {
+            true if is_same && silence.fall_db.is_none() => Back::AsItWas,
+            true => Back::Inside,
+            false => Back::FromOutside,
         }
-        if !is_inside
-            || silent_ms < SHORTEST_MS
-            || !self.was_watched(silence.since, now, silence.association.ap)
-        {
-            return;
-        }
-        self.nights.slept(silence.since, silent_ms);
-        self.devices[device.0 as usize].memory.doze.learn(silence.kind, silent_ms, &self.timing);
     }
 
     /// A device that was listed and not received is received again.
@@ -74,9 +98,9 @@ impl Engine {
         let Some((from, to)) = memory.slept.take() else { return };
         let (State::Present, Some(association)) = (&memory.state, memory.association) else { return };
         if self.was_watched(from, to, association.ap) {
-            self.nights.slept(from, to.since(from));
-            let doze = &mut self.devices[device.0 as usize].memory.doze;
-            doze.learn(Kind::Listed, to.since(from), &self.timing);
+            let memory = &mut self.devices[device.0 as usize].memory;
+            self.nights.slept(&mut memory.nights, from, to.since(from));
+            memory.doze.learn(Kind::Listed, to.since(from), &self.timing);
         }
     }
 

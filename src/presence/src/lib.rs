@@ -15,6 +15,8 @@ mod collecting;
 mod decide;
 mod device;
 mod doze;
+#[cfg(test)]
+mod doze_properties;
 mod engine;
 mod explain;
 mod fading;

@@ -16,6 +16,18 @@ const SAME_PLACE: i16 = 10 * 16;
 /// Who walks off is at the edge for less than this: who is heard there for longer is staying.
 const PASSING_MS: u64 = 3 * 60_000;
 
+/// The same until a leave frame: who has lost the access point gives up within seconds, and who turns the WiFi off has
+/// been there for a while.
+const LOSING_MS: u64 = 90_000;
+
+/// What is heard at so many places, or by so many access points, within so long is being carried.
+const CARRIED_MS: u64 = 3 * 60_000;
+const CARRIED_PLACES: usize = 4;
+const CARRIED_APS: usize = 3;
+
+/// Readings within one poll of the agent.
+const SAME_MOMENT_MS: u64 = 6_000;
+
 /// By how much a signal falls when somebody walks off, in dB; at the very edge, half as much is enough.
 const FALL_DB: i16 = 8;
 const EDGE_DBM: i8 = -83;
@@ -34,6 +46,8 @@ pub(crate) struct Stay {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Path {
     stays: Vec<Stay>,
+    /// When it was heard at so many places in so short a time that somebody carried it.
+    carried_at: Option<Moment>,
 }
 
 impl Stay {
@@ -78,6 +92,32 @@ impl Path {
             self.stays.remove(0);
         }
         self.stays.push(Stay { ap, from: at, to: at, level: reading });
+        if self.is_carried(at) {
+            self.carried_at = Some(at);
+        }
+    }
+
+    /// What lies somewhere roams now and then, also to and fro, and is fainter when somebody walks by. What is carried
+    /// is soon heard by a third access point, or at a fourth level.
+    fn is_carried(&self, now: Moment) -> bool {
+        let recent = self.stays.iter().filter(|stay| now.since(stay.to) <= CARRIED_MS);
+        let mut places: Vec<&Stay> = Vec::with_capacity(STAYS_MAX);
+        for stay in recent {
+            let is_known =
+                |place: &&Stay| place.ap == stay.ap && (place.level - stay.level).abs() <= SAME_PLACE;
+            if !places.iter().any(is_known) {
+                places.push(stay);
+            }
+        }
+        let is_first =
+            |(index, place): &(usize, &&Stay)| !places[..*index].iter().any(|other| other.ap == place.ap);
+        let aps = places.iter().enumerate().filter(is_first).count();
+        aps >= CARRIED_APS || places.len() >= CARRIED_PLACES
+    }
+
+    /// When somebody was seen to carry it about last.
+    pub fn carried_at(&self) -> Option<Moment> {
+        self.carried_at
     }
 
     pub fn stays(&self) -> &[Stay] {
@@ -85,9 +125,9 @@ impl Path {
     }
 
     /// What was known before a restart, oldest first.
-    pub fn restored(stays: Vec<Stay>) -> Path {
+    pub fn restored(stays: Vec<Stay>, carried_at: Option<Moment>) -> Path {
         let first = stays.len().saturating_sub(STAYS_MAX);
-        Path { stays: stays.into_iter().skip(first).collect() }
+        Path { stays: stays.into_iter().skip(first).collect(), carried_at }
     }
 
     /// Renames access points after a change of the setup.
@@ -101,20 +141,27 @@ impl Path {
         });
     }
 
-    /// How it ends; a signal at or below `weak_dbm` is the edge of what the access point covers.
-    pub fn ending(&self, weak_dbm: i8) -> Ending {
-        let Some((last, before)) = self.stays.split_last() else { return Ending::default() };
-        let near = |stay: &&Stay, by: i16| stay.ap == last.ap && (stay.level - last.level).abs() <= by;
-        let edge = before.iter().rev().take_while(|stay| near(stay, SAME_LEVEL)).last().unwrap_or(last);
-        let place = before.iter().rev().take_while(|stay| near(stay, SAME_PLACE)).last().unwrap_or(last);
+    /// How it ends; a signal at or below `weak_dbm` is the edge of what the access point covers. A leave frame at
+    /// `left_at` says that it was there until then.
+    pub fn ending(&self, weak_dbm: i8, left_at: Option<Moment>) -> Ending {
+        let Some(last) = self.stays.last() else { return Ending::default() };
+        // At the edge a signal comes and goes: what is weaker than its end belongs to it.
+        let is_edge = |stay: &&Stay| stay.ap == last.ap && stay.level <= last.level + SAME_LEVEL;
+        let is_place = |stay: &&Stay| stay.ap == last.ap && (stay.level - last.level).abs() <= SAME_PLACE;
+        let edge = self.stays.iter().rev().take_while(is_edge).count();
+        let edge_from = self.stays[self.stays.len() - edge].from;
+        let place = self.stays.iter().rev().take_while(is_place).last().unwrap_or(last);
         // What it was at when it was heard last before the edge counts however long ago that was: a phone that is
         // carried off asleep is not heard on the way.
-        let recent = before.iter().rev().enumerate();
-        let recent = recent.filter(|(index, stay)| *index == 0 || last.to.since(stay.to) <= PASSING_MS);
+        let before = self.stays.iter().rev().skip(edge).enumerate();
+        let recent = before.filter(|(index, stay)| *index == 0 || edge_from.since(stay.to) <= PASSING_MS);
         let loudest = recent.map(|(_, stay)| stay.level).max().unwrap_or(last.level);
         let fall = (loudest - last.level).max(0) / 16;
         let dbm = last.dbm();
-        let is_passing = last.to.since(edge.from) < PASSING_MS;
+        let is_passing = match left_at {
+            Some(left_at) => left_at.since(edge_from) < LOSING_MS,
+            None => last.to.since(edge_from) < PASSING_MS,
+        };
         let needed = if dbm <= EDGE_DBM { FALL_DB / 2 } else { FALL_DB };
         Ending {
             dbm: Some(dbm),
@@ -122,6 +169,21 @@ impl Path {
             stayed_ms: last.to.since(place.from),
             is_fading: dbm <= weak_dbm && is_passing && fall >= needed,
         }
+    }
+
+    /// Whether it was on the move when it was heard last: within `ms` before that at another access point, or much
+    /// louder or fainter.
+    pub fn was_moving(&self, ms: u64) -> bool {
+        let Some((last, before)) = self.stays.split_last() else { return false };
+        let is_elsewhere = |stay: &&Stay| stay.ap != last.ap || (stay.level - last.level).abs() > SAME_PLACE;
+        before.iter().rev().find(is_elsewhere).is_some_and(|stay| last.to.since(stay.to) <= ms)
+    }
+
+    /// Whether it had just come to its last access point, and was heard there for a moment only.
+    pub fn was_passing_through(&self, ms: u64) -> bool {
+        let Some((last, before)) = self.stays.split_last() else { return false };
+        let is_short = last.to.since(last.from) <= SAME_MOMENT_MS;
+        is_short && before.last().is_some_and(|stay| stay.ap != last.ap && last.to.since(stay.to) <= ms)
     }
 }
 
@@ -134,7 +196,7 @@ mod tests {
         for &(s, dbm) in readings {
             path.read(ApIndex(0), dbm, Moment::from_ms(s * 1000));
         }
-        path.ending(-75)
+        path.ending(-75, None)
     }
 
     #[test]
@@ -151,6 +213,41 @@ mod tests {
         let lying = path(&[(0, -55), (10, -70), (20, -78), (100, -77), (230, -79), (300, -78)]);
         assert!(!lying.is_fading, "it was put down there: {lying:?}");
         assert!(!path(&[(0, -76), (60, -74), (90, -81)]).is_fading, "a hand over the antenna");
+    }
+
+    #[test]
+    fn at_the_edge_a_signal_comes_and_goes() {
+        let ending = path(&[(0, -57), (817, -84), (823, -91), (827, -84)]);
+        assert!(ending.is_fading && ending.fall_db >= 20, "{ending:?}");
+    }
+
+    #[test]
+    fn who_turns_the_wifi_off_was_there_until_then() {
+        let mut path = Path::default();
+        for (s, dbm) in [(0, -54), (60, -76), (98, -76)] {
+            path.read(ApIndex(0), dbm, Moment::from_ms(s * 1000));
+        }
+        let left_at = |s: i64| path.ending(-75, Some(Moment::from_ms(s * 1000))).is_fading;
+        assert!(left_at(110) && !left_at(300));
+        assert!(path.ending(-75, None).is_fading, "thrown out, it may have gone at once");
+    }
+
+    fn carried(readings: &[(i64, u32, i8)]) -> bool {
+        let mut path = Path::default();
+        for &(s, ap, dbm) in readings {
+            path.read(ApIndex(ap), dbm, Moment::from_ms(s * 1000));
+        }
+        path.carried_at().is_some()
+    }
+
+    #[test]
+    fn what_lies_there_roams_and_what_is_carried_is_heard_all_over() {
+        let bounces: Vec<(i64, u32, i8)> = (0..100).map(|n| (n * 2, u32::from(n % 2 == 1), -60)).collect();
+        assert!(!carried(&bounces));
+        assert!(!carried(&[(0, 0, -70), (30, 0, -58), (60, 1, -66)]));
+        assert!(!carried(&[(0, 0, -50), (600, 1, -60), (1200, 2, -50)]), "each time it woke up");
+        assert!(carried(&[(0, 0, -50), (20, 1, -60), (40, 2, -50)]));
+        assert!(carried(&[(0, 0, -40), (20, 0, -52), (40, 0, -64), (60, 0, -76)]), "a flat");
     }
 
     #[test]

@@ -14,6 +14,9 @@ const AWAKE_MS: u64 = 10 * 60_000;
 /// What moved so shortly after another device had gone was put down on the way out.
 const TOGETHER_MS: u64 = 2 * 60_000;
 
+/// What has changed its room since then may be in use: it lies there when it has not for so long.
+const RESTLESS_MS: u64 = 30 * 60_000;
+
 /// A person.
 #[derive(Debug)]
 pub(crate) struct Person {
@@ -116,19 +119,20 @@ impl Person {
     }
 
     /// Whether a device stayed where it was when another of the person's left, and has not been carried about since.
+    /// What lies there roams now and then, and its room is not sure: that holds a decision up, and undoes none.
     fn is_left_behind(&self, device: &Device, devices: &[Device], timing: &Timing, now: Moment) -> bool {
         let memory = &device.memory;
-        let moved_at = memory.rooms.since().max(memory.arrived_at.unwrap_or(Moment::FIRST));
+        let carried_at = memory.path.carried_at().max(memory.arrived_at).unwrap_or(Moment::FIRST);
+        let moved_at = memory.rooms.since();
+        let is_lying = self.state.home == Home::Away || now.since(moved_at) >= RESTLESS_MS;
         let mut others = self.counting(devices).filter(|other| other.id != device.id);
-        others.any(|other| match &other.memory.state {
-            State::Absent(Some(left)) => {
-                // Somebody walked off with that one; it was not only switched off, or asleep for long.
-                let is_sure = left.silence.fall_db.is_some()
-                    && left.assumed.is_none()
-                    && now.since(other.memory.since) >= timing.left_behind_ms;
-                is_sure && moved_at <= left.silence.since.after(TOGETHER_MS)
-            }
-            State::Absent(None) | State::Undecided | State::Present | State::Fading(_) => false,
+        others.any(|other| {
+            let Some(left) = other.memory.walked_off() else { return false };
+            let wait_ms = if left.silence.kind.is_exit() { 0 } else { timing.left_behind_ms };
+            let put_down = left.silence.since.after(TOGETHER_MS);
+            now.since(other.memory.since) >= wait_ms
+                && carried_at <= put_down
+                && (is_lying || moved_at <= put_down)
         })
     }
 

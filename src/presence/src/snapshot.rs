@@ -15,7 +15,7 @@ use crate::device::{Device, Memory, State};
 use crate::doze::{Doze, Kind};
 use crate::engine::Engine;
 use crate::fading::{Fading, Left, Silence};
-use crate::nights::Nights;
+use crate::nights::{Nights, OwnNights};
 use crate::output::Home;
 use crate::path::{Path, Stay};
 use crate::person::PersonState;
@@ -75,6 +75,8 @@ struct SavedDevice {
     #[serde(default)]
     arrived_ms_ago: Option<u64>,
     #[serde(default)]
+    carried_ms_ago: Option<u64>,
+    #[serde(default)]
     exit_ms_ago: Option<u64>,
     moved_ms_ago: Option<u64>,
     room: Option<Id>,
@@ -122,6 +124,9 @@ struct SavedStay {
 struct SavedDoze {
     home_ms: u64,
     weights: Vec<Vec<u16>>,
+    /// At which hours its nights ended.
+    #[serde(default)]
+    mornings: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +167,9 @@ struct SavedSilence {
     signal_dbm: Option<i8>,
     #[serde(default)]
     fall_db: Option<u8>,
+    /// For how long it had not been heard by then.
+    #[serde(default)]
+    unheard_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -286,9 +294,10 @@ impl Engine {
             association: memory.association.as_ref().map(|association| self.save_association(association)),
             signal_dbm: signal.last_dbm(),
             path: memory.path.stays().iter().map(|stay| self.save_stay(stay, now)).collect(),
-            doze: SavedDoze { home_ms, weights },
+            doze: SavedDoze { home_ms, weights, mornings: memory.nights.saved() },
             heard_ms_ago: memory.heard_at.map(|heard| now.since(heard)),
             arrived_ms_ago: memory.arrived_at.map(|at| now.since(at)),
+            carried_ms_ago: memory.path.carried_at().map(|at| now.since(at)),
             exit_ms_ago: memory.exit_at.map(|at| now.since(at)),
             moved_ms_ago: memory.moved_at.map(|moved| now.since(moved)),
             room: memory.rooms.room().map(|room| self.rooms[room].id.clone()),
@@ -306,6 +315,7 @@ impl Engine {
             signal_dbm: silence.signal_dbm,
             kind: Some(silence.kind),
             fall_db: silence.fall_db,
+            unheard_ms: silence.unheard_ms,
         }
     }
 
@@ -409,6 +419,7 @@ impl Engine {
             kind: saved.kind.unwrap_or(Kind::Still),
             signal_dbm: saved.signal_dbm,
             fall_db: saved.fall_db,
+            unheard_ms: saved.unheard_ms,
         })
     }
 
@@ -451,8 +462,9 @@ impl Engine {
             let (from, to) = (shown.before(stay.from_ms_ago), shown.before(stay.to_ms_ago));
             Some(Stay::restored(self.ap_or_new(&stay.ap, now)?, from, to, stay.dbm))
         });
-        memory.path = Path::restored(stays.collect());
+        memory.path = Path::restored(stays.collect(), saved.carried_ms_ago.map(|ms| shown.before(ms)));
         memory.doze = Doze::restored(saved.doze.home_ms, &saved.doze.weights);
+        memory.nights = OwnNights::restored(&saved.doze.mornings);
         let room = self.position_of_room(saved.room.as_ref());
         memory.rooms = RoomEstimate::restored(
             room,

@@ -4,13 +4,14 @@ use whichroom_wire::aggregator::HouseState;
 use whichroom_wire::{Host, Mac};
 
 use crate::Moment;
+use crate::device::{Device, State};
 use crate::engine::{Engine, device_index};
 use crate::output::{
     AccessPointView, AddressView, DeviceView, Home, HouseView, LikelyRooms, PersonView, Reason, RoomView,
     UnknownView, View,
 };
-use crate::reasons::Words;
-use crate::setup::Detail;
+use crate::reasons::{Words, duration};
+use crate::setup::{Counts, Detail};
 use crate::timers::DeviceIndex;
 
 /// Unknown devices in a view.
@@ -43,6 +44,9 @@ impl Engine {
                 )));
             }
         }
+        if state.home == Home::Home {
+            because.extend(self.keeps_home(index, now));
+        }
         let room = state.room.map(|room| &self.rooms[room]);
         PersonView {
             id: person.id.clone(),
@@ -58,6 +62,18 @@ impl Engine {
             stale_since: state.stale_since,
             device: device.map(|device| device.id.clone()),
         }
+    }
+
+    /// Of a person who is home although one of their devices left: which other keeps them there.
+    fn keeps_home(&self, index: usize, now: Moment) -> Option<Reason> {
+        let person = &self.people[index];
+        let owned = || person.devices.iter().map(|device| &self.devices[*device]);
+        let counts = |device: &&Device| device.counts == Counts::Always;
+        let is_gone = |device: &&Device| matches!(device.memory.state, State::Absent(Some(_)));
+        let gone = owned().filter(counts).find(is_gone)?;
+        let there = owned().filter(counts).find(|device| device.memory.is_there())?;
+        let ago = duration(now.since(gone.memory.since));
+        Some(Reason(format!("{} left {ago} ago; {} keeps {} home", gone.name, there.name, person.name)))
     }
 
     pub(crate) fn room_view(&self, index: usize) -> RoomView {

@@ -62,6 +62,7 @@ enum Action {
     BandReturns(usize, usize),
     GuestLeaves(usize),
     FlightMode(usize),
+    RadioOff(usize),
     /// A phone is laid beside the bed, and mostly looked at and put on its charger before.
     Bedside(usize),
     /// A station reports the beacons it hears.
@@ -346,9 +347,19 @@ impl World {
                 self.phones[phone].on = false;
             }
             Action::FlightMode(phone) => {
-                self.leave(phone, true);
-                (self.phones[phone].on, self.phones[phone].in_flight_mode) = (false, true);
+                // Mostly somebody does it by hand, looking at the phone; the rest have a timetable.
+                if self.random.chance(0.7) {
+                    if matches!(self.places[phone], Place::Left(..)) {
+                        return;
+                    }
+                    self.phones[phone].wake(self.now_ms, &mut self.random);
+                    self.stir(phone);
+                    let ms = self.random.between_ms(4_000, 20_000);
+                    return self.after(ms, Action::RadioOff(phone));
+                }
+                self.radio_off(phone);
             }
+            Action::RadioOff(phone) => self.radio_off(phone),
             Action::Bedside(phone) => {
                 if self.random.chance(0.85) {
                     self.phones[phone].wake(self.now_ms, &mut self.random);
@@ -460,6 +471,12 @@ impl World {
             let at_ms = from_ms + self.random.spread_ms(120.0, 1_500.0);
             self.at(at_ms, Action::FlightMode(phone));
         }
+    }
+
+    /// Flight mode is on; it is off again in the morning.
+    fn radio_off(&mut self, phone: usize) {
+        self.leave(phone, true);
+        (self.phones[phone].on, self.phones[phone].in_flight_mode) = (false, true);
     }
 
     // Phones

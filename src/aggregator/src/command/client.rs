@@ -136,7 +136,9 @@ fn ask(page: &str, command: &Command, token: Option<&Secret>) -> Result<String, 
              ${TOKEN_VARIABLE}"
         )));
     }
-    Err(Failure::run(refusal(page, &text)))
+    let said = refusal(page, &text);
+    // A name that there is not is a mistake of whoever typed it, as it is where a recording is asked.
+    Err(if response.status() == StatusCode::NOT_FOUND { Failure::usage(said) } else { Failure::run(said) })
 }
 
 /// What a refusal says: `{"error": "..."}`, or plain text of something that is no aggregator.
