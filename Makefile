@@ -9,7 +9,7 @@ WITHOUT_TLS = -p whichroom-mqtt -p whichroom-agent
 OF_PACKAGES = -p whichroom-tests --features release,routers
 
 .PHONY: test lint advisories deps binaries packages release sizes test-routers bench-path bench-ingest bench-replay \
-	bench-page bench-score fuzz footprint agent-cost minimum-rust
+	bench-history bench-page bench-score fuzz footprint agent-cost minimum-rust
 
 test: deps binaries
 	$(CARGO) nextest run --workspace $(WITH_TLS) --locked --no-fail-fast
@@ -83,6 +83,11 @@ fuzz:
 bench-page: deps
 	$(CARGO) build --release --locked -p whichroom
 	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-page
+
+# Import of a week, the report over it, the timeline, the file's size.
+bench-history:
+	$(CARGO) build --release --locked -p whichroom
+	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-history
 
 footprint: deps
 	$(CARGO) build --profile router --locked -p whichroom-agent

@@ -37,6 +37,7 @@ pub use report::{Analysis, Client, NamedAp, Report};
 pub use rows::{Band, Began, Ended, Hearing, Note, RadioState, Row, Rows, SignalMinute, Span};
 pub use signal::{Hole, Sticky, Weak};
 pub use site::{Device, NamedDevice, Site};
+pub use text::Section;
 pub use thrashing::{Thrashing, ThrashingWatch};
 pub use time::{MINUTE_MS, Range, Time};
 pub use timeline::{Bar, EpisodeMark, Mark, SignalPoint, Timeline, TimelineRow};

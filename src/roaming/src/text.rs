@@ -1,11 +1,10 @@
-//! A report as plain text, for a terminal or a mail.
+//! A report in words: by sections, for a page, and as plain text, for a terminal or a mail.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use whichroom_wire::Id;
 
-use crate::advice::Advice;
+use crate::advice::{Advice, Step};
 use crate::channels::ClashKind;
 use crate::compare::Verdict;
 use crate::episodes::{Episode, EpisodeKind, FastShare};
@@ -15,46 +14,103 @@ use crate::time::Time;
 /// Lines of one section that are shown; the rest is counted.
 const LINES_MAX: usize = 12;
 
+/// What a report says of one category: a line for each finding, worst first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Section {
+    /// Of which category.
+    pub title: &'static str,
+    /// The findings; never empty.
+    pub lines: Vec<String>,
+}
+
 impl Report {
-    /// The report as text. `clock` writes a time as people read it.
-    pub fn text(&self, clock: &dyn Fn(Time) -> String) -> String {
-        let mut text = Text { out: String::new(), names: BTreeMap::new(), clock };
+    /// What there is to say of the whole, in a few lines. `clock` writes a time as people read it.
+    pub fn summary(&self, clock: &dyn Fn(Time) -> String) -> Vec<String> {
+        head(self, clock)
+    }
+
+    /// What was found, by category; categories without a finding are left out.
+    pub fn sections(&self, clock: &dyn Fn(Time) -> String) -> Vec<Section> {
+        let mut text = Text { sections: Vec::new(), names: BTreeMap::new(), clock };
         text.names.extend(self.aps.iter().map(|ap| (&ap.id, ap.name.as_str())));
-        text.head(self);
         text.clients(self);
         text.episodes(self);
         text.signals(self);
         text.air(self);
         text.comparisons(self);
-        text.advice(&self.advice);
-        text.out
+        text.sections
+    }
+
+    /// The report as text.
+    pub fn text(&self, clock: &dyn Fn(Time) -> String) -> String {
+        let mut out = String::new();
+        let mut line = |text: &str| {
+            out.push_str(text);
+            out.push('\n');
+        };
+        self.summary(clock).iter().for_each(|text| line(text));
+        for section in self.sections(clock) {
+            line(&format!("\n{}", section.title));
+            section.lines.iter().take(LINES_MAX).for_each(|text| line(&format!("  {text}")));
+            let more = section.lines.len().saturating_sub(LINES_MAX);
+            if more > 0 {
+                line(&format!("  and {more} more"));
+            }
+        }
+        advice_lines(&self.advice).iter().for_each(|text| line(text));
+        out
     }
 }
 
 struct Text<'a> {
-    out: String,
+    sections: Vec<Section>,
     names: BTreeMap<&'a Id, &'a str>,
     clock: &'a dyn Fn(Time) -> String,
 }
 
-impl Text<'_> {
-    fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to a string does not fail.
-        let _ = self.out.write_fmt(line);
-        self.out.push('\n');
+fn head(report: &Report, clock: &dyn Fn(Time) -> String) -> Vec<String> {
+    let changes: u32 =
+        report.clients.iter().map(|client| client.roams + client.band_changes + client.drops).sum();
+    let heard = report.heard;
+    let mut lines = vec![
+        format!("Roaming from {} to {}", clock(report.range.from), clock(report.range.to)),
+        format!(
+            "{} clients on {} access points, {changes} changes of association; fast transitions: {}",
+            report.clients.len(),
+            report.aps.len(),
+            fast(report.fast),
+        ),
+        format!(
+            "Heard by two or more access points at once in {} % of {} minutes",
+            heard.by_several * 100 / heard.minutes.max(1),
+            heard.minutes,
+        ),
+    ];
+    if report.episodes.is_empty() {
+        lines.push("No client changed its association too often.".to_owned());
     }
+    lines
+}
 
-    fn section(&mut self, title: &str, lines: Vec<String>) {
-        if lines.is_empty() {
-            return;
-        }
-        self.line(format_args!("\n{title}"));
-        let more = lines.len().saturating_sub(LINES_MAX);
-        for line in lines.iter().take(LINES_MAX) {
-            self.line(format_args!("  {line}"));
-        }
-        if more > 0 {
-            self.line(format_args!("  and {more} more"));
+fn advice_lines(advice: &[Advice]) -> Vec<String> {
+    let mut lines = Vec::new();
+    if !advice.is_empty() {
+        lines.push("\nWhat to do: one thing at a time, and compare before the next".to_owned());
+    }
+    for (number, advice) in (1..).zip(advice) {
+        lines.push(format!("\n{number}. {}", advice.reason));
+        lines.push(format!("   {}", advice.expected));
+        lines.extend(advice.caution.iter().map(|caution| format!("   {caution}")));
+        let step = |step: &Step| format!("\n{}\n   To undo:\n\n{}", step.apply, step.undo.trim_end());
+        lines.extend(advice.steps.iter().map(step));
+    }
+    lines
+}
+
+impl Text<'_> {
+    fn section(&mut self, title: &'static str, lines: Vec<String>) {
+        if !lines.is_empty() {
+            self.sections.push(Section { title, lines });
         }
     }
 
@@ -64,28 +120,6 @@ impl Text<'_> {
 
     fn at(&self, time: Time) -> String {
         (self.clock)(time)
-    }
-
-    fn head(&mut self, report: &Report) {
-        let (from, to) = (self.at(report.range.from), self.at(report.range.to));
-        self.line(format_args!("Roaming from {from} to {to}"));
-        let changes: u32 =
-            report.clients.iter().map(|client| client.roams + client.band_changes + client.drops).sum();
-        self.line(format_args!(
-            "{} clients on {} access points, {changes} changes of association; fast transitions: {}",
-            report.clients.len(),
-            report.aps.len(),
-            fast(report.fast),
-        ));
-        let heard = report.heard;
-        self.line(format_args!(
-            "Heard by two or more access points at once in {} % of {} minutes",
-            heard.by_several * 100 / heard.minutes.max(1),
-            heard.minutes,
-        ));
-        if report.episodes.is_empty() {
-            self.line(format_args!("No client changed its association too often."));
-        }
     }
 
     fn clients(&mut self, report: &Report) {
@@ -227,23 +261,6 @@ impl Text<'_> {
         });
         let lines = lines.collect();
         self.section("Before and after", lines);
-    }
-
-    fn advice(&mut self, advice: &[Advice]) {
-        if advice.is_empty() {
-            return;
-        }
-        self.line(format_args!("\nWhat to do: one thing at a time, and compare before the next"));
-        for (number, advice) in (1..).zip(advice) {
-            self.line(format_args!("\n{number}. {}", advice.reason));
-            self.line(format_args!("   {}", advice.expected));
-            if let Some(caution) = &advice.caution {
-                self.line(format_args!("   {caution}"));
-            }
-            for step in &advice.steps {
-                self.line(format_args!("\n{}\n   To undo:\n\n{}", step.apply, step.undo.trim_end()));
-            }
-        }
     }
 }
 

@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use lexopt::prelude::*;
-use whichroom_roaming::{Analysis, NamedDevice, Parameters, Range, Report, Site, Time, notes_of_radios};
+use whichroom_roaming::{
+    Analysis, NamedDevice, Parameters, Range, Report, Site, Time, Timeline, notes_of_radios,
+};
 use whichroom_wire::Mac;
 
 use crate::clock::Clock;
@@ -64,13 +66,16 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
             Short(_) | Long(_) | Value(_) => return Err(argument.unexpected().into()),
         }
     }
-    let (report, clock) = match options.recording.take() {
+    let looked = match options.recording.take() {
         Some(file) => of_recording(&file, &options)?,
         None => of_history(&mut options)?,
     };
+    let clock = looked.clock.clone();
     let clock = |time: Time| written(time, &clock);
-    if let Some(file) = &options.html {
-        std::fs::write(file, html::page(&report, &clock))
+    let timeline = options.html.as_ref().map(|_| looked.timeline());
+    let report = looked.report();
+    if let Some((file, timeline)) = options.html.as_ref().zip(timeline) {
+        std::fs::write(file, html::page(&report, &timeline, &clock))
             .map_err(|error| Failure::run(format!("{} cannot be written: {error}", file.display())))?;
     }
     if options.json {
@@ -83,7 +88,32 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     crate::print(&report.text(&clock))
 }
 
-fn of_history(options: &mut Options) -> Result<(Report, Clock), Failure> {
+/// What a report is made of.
+struct Looked {
+    material: Material,
+    site: Site,
+    range: Range,
+    /// Of one device.
+    macs: Option<BTreeSet<Mac>>,
+    clock: Clock,
+}
+
+impl Looked {
+    /// Rows to draw, with as much detail as a page shows.
+    fn timeline(&self) -> Timeline {
+        let (rows, parameters) = (self.material.rows(), Parameters::default());
+        let mut timeline = Analysis::new(rows, &self.site, self.range, &parameters).timeline(html::POINTS);
+        let is_meant = |mac: &Mac| self.macs.as_ref().is_none_or(|macs| macs.contains(mac));
+        timeline.rows.retain(|row| is_meant(&row.device.mac));
+        timeline
+    }
+
+    fn report(self) -> Report {
+        report_on(self.material, &self.site, self.range, self.macs.as_ref())
+    }
+}
+
+fn of_history(options: &mut Options) -> Result<Looked, Failure> {
     let now = Timestamp::now();
     let read =
         |text: &str| read_time(text, now).map_err(|why| Failure::usage(format!("\"{text}\" is {why}")));
@@ -97,10 +127,10 @@ fn of_history(options: &mut Options) -> Result<(Report, Clock), Failure> {
     let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
     let material = Material::of_report(&reader, range)
         .map_err(|error| Failure::run(format!("the history does not read: {error}")))?;
-    Ok((report_on(material, &site, range, macs.as_ref()), Clock::start()))
+    Ok(Looked { material, site, range, macs, clock: Clock::start() })
 }
 
-fn of_recording(file: &Path, options: &Options) -> Result<(Report, Clock), Failure> {
+fn of_recording(file: &Path, options: &Options) -> Result<Looked, Failure> {
     let mut player = Player::open(file, None).map_err(Failure::usage)?;
     let (site, clock) = (site_of(player.setup()), player.clock().clone());
     let (material, whole) = material_of(file, &mut player);
@@ -110,7 +140,7 @@ fn of_recording(file: &Path, options: &Options) -> Result<(Report, Clock), Failu
     let from = options.since.as_ref().map(read).transpose()?.unwrap_or(whole.from);
     let to = options.until.as_ref().map(read).transpose()?.unwrap_or(whole.to);
     let macs = options.device.as_deref().map(|name| macs_of(name, &site)).transpose()?;
-    Ok((report_on(material, &site, Range::new(from, to), macs.as_ref()), clock))
+    Ok(Looked { material, site, range: Range::new(from, to), macs, clock })
 }
 
 /// What a recording says of the past, and how much of it it holds.

@@ -34,9 +34,13 @@ impl Recording {
     }
 
     fn with(hours: u64, incidents: Vec<Incident>, change: impl FnOnce(&mut Setup)) -> Recording {
+        Recording::with_plan(hours, Plan::house().with_incidents(incidents), change)
+    }
+
+    fn with_plan(hours: u64, plan: Plan, change: impl FnOnce(&mut Setup)) -> Recording {
         let directory = std::env::temp_dir().join(format!("whichroom-{}", state::random_hex(8).unwrap()));
         fs::create_dir(&directory).unwrap();
-        let mut world = World::new(Plan::house().with_incidents(incidents), 1);
+        let mut world = World::new(plan, 1);
         let mut setup = setup::of(&world);
         change(&mut setup);
         let tracked: Vec<Mac> = world.phones().iter().flat_map(|phone| phone.macs()).collect();
@@ -95,7 +99,10 @@ impl Recording {
 
     fn report(&self, since: Option<&str>, device: Option<&str>) -> Result<(Report, Clock), Failure> {
         let (since, device) = (since.map(str::to_owned), device.map(str::to_owned));
-        of_recording(&self.directory.join("home.jsonl"), &Options { since, device, ..Options::default() })
+        let options = Options { since, device, ..Options::default() };
+        let looked = of_recording(&self.directory.join("home.jsonl"), &options)?;
+        let clock = looked.clock.clone();
+        Ok((looked.report(), clock))
     }
 }
 
@@ -155,6 +162,32 @@ fn a_bouncing_phone_is_the_one_that_is_found() {
         let found = chronicle.poll_thrashing(now).and_then(|(_, state)| state);
         assert_eq!(found.map(|state| state.since), is_on.then_some(episode.begin));
     }
+}
+
+/// The page draws what the report counts, and whoever opens it loads and runs nothing.
+#[test]
+fn a_page_shows_who_is_sick_and_stands_alone() {
+    let of = |plan| {
+        let recording = Recording::with_plan(2, plan, |setup| {
+            setup.people[3].devices[0].name = "<b>David's</b>".to_owned();
+        });
+        let looked = of_recording(&recording.directory.join("home.jsonl"), &Options::default()).unwrap();
+        let (timeline, clock) = (looked.timeline(), looked.clock.clone());
+        let report = looked.report();
+        (html::page(&report, &timeline, &|time| written(time, &clock)), timeline, report)
+    };
+    let (page, timeline, report) = of(Plan::house().with_restless_phone());
+    let row = timeline.rows.iter().find(|row| !row.episodes.is_empty()).unwrap();
+    assert!(page.contains("<h1>&lt;b&gt;David&#39;s&lt;/b&gt; goes to and fro</h1>"));
+    assert_eq!(page.matches("<figure>").count(), 1);
+    assert_eq!(page.matches("<rect class=\"bar\"").count(), row.bars.len());
+    assert_eq!(page.matches("<rect class=\"frame").count(), row.episodes.len());
+    assert_eq!(page.matches("class=\"advice-card\"").count(), report.advice.len());
+    for foreign in ["<script", "http://", "https://", "src=", "href=", "<b>"] {
+        assert!(!page.contains(foreign), "{foreign}");
+    }
+    let (page, ..) = of(Plan::house());
+    assert!(page.contains("<h1>Everybody stays where they are well</h1>") && !page.contains("<figure>"));
 }
 
 #[test]
