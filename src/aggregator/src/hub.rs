@@ -1146,6 +1146,23 @@ devices = ["02:00:00:00:00:01"]
     }
 
     #[test]
+    fn two_phones_of_one_name_are_told_apart_in_home_assistant() {
+        let mut bench = Bench::new();
+        bench.start();
+        let devices =
+            |mac: u8| format!("devices = [{{ name = \"phone\", macs = [\"02:00:00:00:00:0{mac}\"] }}]\n");
+        let people =
+            format!("[[person]]\nname = \"Ada\"\n{}[[person]]\nname = \"Bo\"\n{}", devices(1), devices(2));
+        bench.hub.handle_setup(setup(&people), HomeAssistant::default(), bench.now, &bench.clock);
+        bench.settle();
+        for (person, name) in [("ada", "Ada phone"), ("bo", "Bo phone")] {
+            let topic = format!("homeassistant/device/whichroom_home_station_{person}-phone/config");
+            let discovery: serde_json::Value = serde_json::from_str(bench.last(&topic).unwrap()).unwrap();
+            assert_eq!(discovery["device"]["name"], name);
+        }
+    }
+
+    #[test]
     fn agents_are_told_the_bsss_of_all() {
         let mut bench = Bench::new();
         bench.start();

@@ -103,8 +103,15 @@ impl Home {
 
 fn of_device(device: &DeviceView, view: &View, keeps_history: bool) -> Device {
     let is_owner = |person: &&PersonView| device.person.as_ref() == Some(&person.id);
-    let is_private = view.people.iter().find(is_owner).is_some_and(|person| person.home_only);
-    Device { id: device.id.clone(), name: device.name.clone(), may_be_followed: keeps_history && !is_private }
+    let owner = view.people.iter().find(is_owner);
+    let is_private = owner.is_some_and(|person| person.home_only);
+    // Two people may each have a "phone": without their names nobody could tell which one is meant.
+    let is_shared = view.devices.iter().any(|other| other.id != device.id && other.name == device.name);
+    let name = match owner.filter(|_| is_shared) {
+        Some(owner) => format!("{} {}", owner.name, device.name),
+        None => device.name.clone(),
+    };
+    Device { id: device.id.clone(), name, may_be_followed: keeps_history && !is_private }
 }
 
 /// Where Home Assistant says `online` after a start, not retained; everything is repeated then.
