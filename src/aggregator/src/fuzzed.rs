@@ -1,7 +1,9 @@
 //! What foreign bytes meet in the server, one function a parser: for the fuzz targets in `tests/fuzz`, and for the test
 //! that replays what they found. Each takes any bytes, and asserts what must hold of them.
 
+use std::collections::BTreeSet;
 use std::io::{Cursor, Write as _};
+use std::net::IpAddr;
 use std::path::Path;
 
 use flate2::Compression;
@@ -14,6 +16,7 @@ use crate::command::Command;
 use crate::config;
 use crate::config::adopt::{Adoption, Owner, adopted};
 use crate::decider::Given;
+use crate::names::{neighbours, question};
 use crate::record::reader::{Next, Reader};
 use crate::score::traces::trace;
 use crate::web::hosts::Hosts;
@@ -32,10 +35,29 @@ pub const TARGETS: &[Target] = &[
     ("adoption", adoption),
     ("command", command),
     ("addresses", addresses),
+    ("name_server_answer", name_server_answer),
+    ("neighbour_table", neighbour_table),
 ];
 
 /// Lines of a recording that are decided: enough for a story, few enough for a fuzzer.
 const LINES_MAX: usize = 64;
+
+/// What a name server says to a question: at most one short label of plain letters.
+pub fn name_server_answer(bytes: &[u8]) {
+    let address = IpAddr::from([192, 168, 1, 20]);
+    if let Some(question::Answer::Name(name)) = question::answer(7, address, bytes) {
+        assert!((1..=63).contains(&name.len()), "{name}");
+        assert!(name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'), "{name}");
+    }
+}
+
+/// The kernel's neighbour table: what is taken of it are stations.
+pub fn neighbour_table(bytes: &[u8]) {
+    let mut table = BTreeSet::new();
+    // Why it does not read is nobody's business here.
+    let _ = neighbours::take(bytes, &mut table);
+    assert!(table.iter().all(|(mac, _)| mac.is_station()));
+}
 
 /// A message of an agent, on the topic that the first byte says. What is read is written, and reads the same again.
 pub fn agent_messages(bytes: &[u8]) {

@@ -106,12 +106,11 @@ impl Book {
 
     /// What became of the question. Returns whether the name server is given a rest from now on.
     pub fn handle_reply(&mut self, question: (Mac, IpAddr), reply: Reply, now: Moment) -> bool {
-        let is_answered = matches!(reply, Reply::Answer(Answer::Name(_) | Answer::Nameless));
-        self.silences = if is_answered { 0 } else { self.silences + 1 };
+        self.silences = if reply == Reply::Silence { self.silences + 1 } else { 0 };
         let name = match reply {
             Reply::Answer(Answer::Name(name)) => Some(name),
             // One address that nobody answers for must not stand before the others.
-            Reply::Answer(Answer::Nameless | Answer::Refused) | Reply::Silence => None,
+            Reply::Answer(Answer::Nameless) | Reply::Silence => None,
         };
         let keeps_ms = if name.is_some() { NAME_KEEPS_MS } else { NAMELESS_KEEPS_MS };
         self.known.insert(question, Known { name, until: now.after(keeps_ms) });
@@ -265,7 +264,7 @@ mod tests {
             book.handle_reply(question, reply, at(0))
         };
         assert!(!ask(&mut book, Reply::Silence));
-        assert!(!ask(&mut book, Reply::Answer(Answer::Refused)));
+        assert!(!ask(&mut book, Reply::Silence));
         assert!(ask(&mut book, Reply::Silence));
         assert_eq!(book.poll_question(at(299)), None);
         assert_eq!(book.poll_timeout(at(0)), Some(at(300)));

@@ -7,8 +7,8 @@
 
 mod book;
 mod host_names;
-mod neighbours;
-mod question;
+pub(crate) mod neighbours;
+pub(crate) mod question;
 mod resolver;
 pub mod vendors;
 

@@ -47,7 +47,7 @@ fn request() -> Vec<u8> {
 }
 
 /// Takes the entries of one datagram. Returns whether it was the last.
-fn take(mut bytes: &[u8], table: &mut BTreeSet<(Mac, IpAddr)>) -> io::Result<bool> {
+pub(crate) fn take(mut bytes: &[u8], table: &mut BTreeSet<(Mac, IpAddr)>) -> io::Result<bool> {
     if bytes.is_empty() {
         return Ok(true);
     }

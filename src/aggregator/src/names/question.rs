@@ -14,10 +14,8 @@ const LABEL_MAX: usize = 63;
 pub enum Answer {
     /// A host name, without its domain.
     Name(String),
-    /// There is none, or none that can be used.
+    /// There is none, or none that can be used. dnsmasq refuses what it does not know while it can ask nobody itself.
     Nameless,
-    /// The name server does not want to be asked, or has trouble of its own.
-    Refused,
 }
 
 /// A question for the name of `address`.
@@ -40,11 +38,8 @@ pub fn answer(id: u16, address: IpAddr, packet: &[u8]) -> Option<Answer> {
     if !is_ours {
         return None;
     }
-    let rcode = packet.rcode();
-    if rcode == RCODE::NoError {
-        return Some(found(&packet, &name, address).map_or(Answer::Nameless, Answer::Name));
-    }
-    Some(if rcode == RCODE::NameError { Answer::Nameless } else { Answer::Refused })
+    let named = found(&packet, &name, address).filter(|_| packet.rcode() == RCODE::NoError);
+    Some(named.map_or(Answer::Nameless, Answer::Name))
 }
 
 fn found(packet: &Packet<'_>, name: &Name<'_>, address: IpAddr) -> Option<String> {
@@ -152,8 +147,8 @@ mod tests {
         let answered = |rcode, names: &[&str]| answer(7, address, &reply(7, address, names, rcode));
         assert_eq!(answered(RCODE::NameError, &[]), Some(Answer::Nameless));
         assert_eq!(answered(RCODE::NoError, &[]), Some(Answer::Nameless));
-        assert_eq!(answered(RCODE::Refused, &[]), Some(Answer::Refused));
-        assert_eq!(answered(RCODE::ServerFailure, &["x.lan"]), Some(Answer::Refused));
+        assert_eq!(answered(RCODE::Refused, &[]), Some(Answer::Nameless));
+        assert_eq!(answered(RCODE::ServerFailure, &["x.lan"]), Some(Answer::Nameless));
     }
 
     #[test]

@@ -132,7 +132,7 @@ mod tests {
             other[0] ^= 1;
             vec![b"\xff".to_vec(), other, refused]
         });
-        assert_eq!(ask(server, 77, ip("10.0.0.1")), Reply::Answer(Answer::Refused));
+        assert_eq!(ask(server, 77, ip("10.0.0.1")), Reply::Answer(Answer::Nameless));
     }
 
     #[test]

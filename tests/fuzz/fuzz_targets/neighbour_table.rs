@@ -1,0 +1,5 @@
+//! See the function.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| whichroom::fuzzed::neighbour_table(bytes));
