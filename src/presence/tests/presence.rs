@@ -284,6 +284,19 @@ fn leave_without_exit_ap() {
 }
 
 #[test]
+fn losing_the_kitchen_on_the_way_out() {
+    // Not yet at the very end of its reach: a leave frame says that she has lost it.
+    let mut house = House::lived_in();
+    for dbm in [-60, -68, -77] {
+        house.signal("kitchen", ANN, dbm);
+        house.pass(30);
+        house.send_event("garden", ANN, bss("garden", 1), Change::Probe { signal_dbm: Some(-70) }, 0);
+    }
+    house.disconnect("kitchen", ANN, Change::Deauth);
+    left_between(&mut house, 25 * MINUTE, 31 * MINUTE);
+}
+
+#[test]
 fn wifi_turned_off_at_the_edge() {
     // She came here minutes ago, and is heard badly here: who loses an access point gives up at once.
     let mut house = House::lived_in();
