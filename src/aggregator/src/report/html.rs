@@ -129,7 +129,7 @@ impl Page<'_> {
             let width = (x(bar.end) - x(bar.begin) - 0.4).max(0.6);
             let hue = self.hue(&bar.ap);
             self.add(format_args!(
-                "<rect class=\"bar\" style=\"--hue:{hue}\" x=\"{:.1}\" y=\"{BAR_TOP}\" width=\"{width:.1}\" height=\"{BAR_HEIGHT}\"/>",
+                "<rect class=\"association\" style=\"--hue:{hue}\" x=\"{:.1}\" y=\"{BAR_TOP}\" width=\"{width:.1}\" height=\"{BAR_HEIGHT}\"/>",
                 x(bar.begin),
             ));
         }

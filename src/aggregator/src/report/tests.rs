@@ -180,7 +180,7 @@ fn a_page_shows_who_is_sick_and_stands_alone() {
     let row = timeline.rows.iter().find(|row| !row.episodes.is_empty()).unwrap();
     assert!(page.contains("<h1>&lt;b&gt;David&#39;s&lt;/b&gt; goes to and fro</h1>"));
     assert_eq!(page.matches("<figure>").count(), 1);
-    assert_eq!(page.matches("<rect class=\"bar\"").count(), row.bars.len());
+    assert_eq!(page.matches("<rect class=\"association\"").count(), row.bars.len());
     assert_eq!(page.matches("<rect class=\"frame").count(), row.episodes.len());
     assert_eq!(page.matches("class=\"advice-card\"").count(), report.advice.len());
     for foreign in ["<script", "http://", "https://", "src=", "href=", "<b>"] {
