@@ -45,7 +45,7 @@ const BELIEVED: f32 = 0.7;
 
 /// An AP that hears a device this much louder or fainter than when that was weighed last hears one that was carried, in
 /// dB: with two chances in three.
-const SHIFT_DB: f32 = 10.0;
+const SHIFT_DB: f32 = 12.0;
 
 /// A comparison of APs that is the first in a while says this much more than one of many, and one says much the same as
 /// another so long, in seconds.
