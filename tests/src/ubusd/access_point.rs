@@ -52,6 +52,8 @@ pub struct Bss {
     pub status: String,
     /// Noise floor; 0 for unknown.
     pub noise_dbm: i32,
+    /// Transmit power.
+    pub txpower_dbm: u32,
     /// The stations.
     pub stations: BTreeMap<Mac, Station>,
 }
@@ -66,6 +68,7 @@ impl Bss {
             freq_mhz,
             status: "ENABLED".to_owned(),
             noise_dbm: -95,
+            txpower_dbm: 20,
             stations: BTreeMap::new(),
         }
     }

@@ -237,7 +237,7 @@ fn info(bss: &Bss) -> Fields {
         ("channel", Value::Int32(bss.channel())),
         ("frequency", Value::Int32(bss.freq_mhz)),
         ("frequency_offset", Value::Int32(0)),
-        ("txpower", Value::Int32(20)),
+        ("txpower", Value::Int32(bss.txpower_dbm)),
         ("txpower_offset", Value::Int32(0)),
         ("quality", Value::Int32(52)),
         ("quality_max", Value::Int32(70)),
