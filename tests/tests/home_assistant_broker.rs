@@ -137,6 +137,9 @@ fn broker_restart_of_the_access_points_moves_nobody_there() {
         aggregator.wait_log("no connection to the broker");
     }
     house.bring_broker_back();
+    if let Some(aggregator) = &mut house.aggregator {
+        aggregator.wait_log("over: cannot decide");
+    }
     house.bus("kitchen").join(BSS_5, ANNA, -50);
     apart.wait_room("Kitchen");
     let said = |arrived: &&Arrived| {
