@@ -32,6 +32,13 @@ impl Times {
     }
 }
 
+/// Bytes as millions of them, to one digit after the point.
+pub fn megabytes(bytes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "for reading")]
+    let bytes = bytes as f64;
+    (bytes / 1e5).round() / 10.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
-use whichroom_simulator::{Plan, World};
+use whichroom_simulator::World;
 
 const DAY_MS: u64 = 24 * 3_600_000;
 const STEP_MS: u64 = 1_000;
@@ -23,10 +23,8 @@ pub struct Recorded {
     pub bytes_compressed: u64,
 }
 
-/// Lets the simulated home with so many phones live for so many days from `started` on (RFC 3339), and writes down what its
-/// access points say.
-pub fn record(file: &Path, phones: u8, days: u64, started: &str) -> std::io::Result<Recorded> {
-    let mut world = World::new(Plan::house().with_phones(phones), 1);
+/// Lets a simulated home live for so many days from `started` on (RFC 3339), and writes down what its access points say.
+pub fn record(file: &Path, mut world: World, days: u64, started: &str) -> std::io::Result<Recorded> {
     let tracked: Vec<_> = world.phones().iter().flat_map(whichroom_simulator::Phone::macs).collect();
     world.handle_tracked(&tracked);
     let mut output = GzEncoder::new(BufWriter::new(File::create(file)?), Compression::default());

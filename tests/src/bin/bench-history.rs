@@ -1,30 +1,25 @@
 //! What a week of history costs: to import it from recordings, to report on it, to draw it, and on disk. Six access points
-//! and forty phones are simulated and written here, by the words of the format and not by the product's own writer; the
-//! rest is the real program.
+//! and forty phones are simulated; the rest is the real program.
 
 #![expect(clippy::print_stdout, reason = "figures are for reading")]
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use whichroom_simulator::{Plan, World};
 use whichroom_tests::directory::Directory;
-use whichroom_tests::figures::Times;
+use whichroom_tests::figures::{Times, megabytes};
 use whichroom_tests::http;
 use whichroom_tests::process::{Process, product};
+use whichroom_tests::recorded::{Recorded, record};
 
 const PHONES: u8 = 40;
 const DAYS: u64 = 7;
 const DAY_MS: u64 = 24 * 3_600_000;
-const STEP_MS: u64 = 1_000;
 /// The week began so long ago: signals that are older than two weeks would not be kept.
-const AGO_MS: u64 = 8 * DAY_MS;
+const AGO: Duration = Duration::from_millis(8 * DAY_MS);
 const RUNS: usize = 5;
 
 fn main() -> ExitCode {
@@ -40,10 +35,11 @@ fn main() -> ExitCode {
 fn measure() -> Result<(), String> {
     let directory = Directory::new();
     let (recording, history) = (directory.join("week.jsonl.gz"), directory.join("history.sqlite3"));
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
-    let began_s = now.as_secs() - AGO_MS / 1_000;
-    let (config, messages) =
-        record(&recording, began_s).map_err(|error| format!("{}: {error}", recording.display()))?;
+    let began = jiff::Timestamp::try_from(SystemTime::now() - AGO).map_err(|error| error.to_string())?;
+    let home = World::new(Plan::house().with_restless_phone().with_phones(PHONES), 1);
+    let config = configuration(&home);
+    let Recorded { messages, .. } = record(&recording, home, DAYS, &began.to_string())
+        .map_err(|error| format!("{}: {error}", recording.display()))?;
     directory.write("whichroom.toml", &config);
     let import = timed(&["history", "import", "--history"], &[&history, &recording])?;
     let history_mb = megabytes(std::fs::metadata(&history).map_err(|error| error.to_string())?.len());
@@ -51,7 +47,7 @@ fn measure() -> Result<(), String> {
     for _ in 0..RUNS {
         reports.push(report(&directory, &history)?);
     }
-    let (day, week) = timelines(&directory, &config, began_s * 1_000 + DAYS * DAY_MS)?;
+    let (day, week) = timelines(&directory, &config, began.as_millisecond().unsigned_abs() + DAYS * DAY_MS)?;
     let [report_s, day_ms, week_ms] =
         [reports.percentile_ms(50) / 1_000.0, day.percentile_ms(50), week.percentile_ms(50)];
     println!("A week of 6 access points and {PHONES} phones, {messages} messages; median of {RUNS} runs");
@@ -70,12 +66,6 @@ fn measure() -> Result<(), String> {
     });
     println!("{figures}");
     Ok(())
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "for reading")]
-    let bytes = bytes as f64;
-    (bytes / 1e5).round() / 10.0
 }
 
 fn timed(words: &[&str], files: &[&Path]) -> Result<Duration, String> {
@@ -142,55 +132,7 @@ fn timelines(directory: &Directory, config: &str, end_ms: u64) -> Result<(Times,
     Ok((ask(1)?, ask(DAYS)?))
 }
 
-/// Lets the simulated home live for a week and writes down what its access points say. Gives the configuration of the
-/// home, and how many messages there were.
-fn record(file: &Path, began_s: u64) -> std::io::Result<(String, u64)> {
-    let mut world = World::new(Plan::house().with_restless_phone().with_phones(PHONES), 1);
-    let tracked: Vec<_> = world.phones().iter().flat_map(whichroom_simulator::Phone::macs).collect();
-    world.handle_tracked(&tracked);
-    let mut output = GzEncoder::new(BufWriter::new(File::create(file)?), Compression::default());
-    let date = Command::new("date").args(["-u", "+%FT%TZ", "-d"]).arg(format!("@{began_s}")).output()?;
-    let started = String::from_utf8_lossy(&date.stdout).trim().to_owned();
-    writeln!(
-        output,
-        "{}",
-        json!({"schema": 1, "site": "home", "config": setup(&world), "started": started})
-    )?;
-    let mut messages = 0;
-    while world.now_ms() < DAYS * DAY_MS {
-        for said in world.advance_to(world.now_ms() + STEP_MS) {
-            let payload = String::from_utf8(said.payload(said.at_ms)).map_err(std::io::Error::other)?;
-            writeln!(
-                output,
-                r#"{{"t_ms":{},"topic":"{}","retained":false,"payload":{payload}}}"#,
-                said.at_ms,
-                said.topic()
-            )?;
-            messages += 1;
-        }
-    }
-    output.finish()?.flush()?;
-    Ok((configuration(&world), messages))
-}
-
-/// The home as a recording describes it.
-fn setup(world: &World) -> Value {
-    let aps = world.access_points().iter();
-    let rooms = world.rooms().iter();
-    let people = world.people().iter().enumerate().map(|(index, person)| {
-        let phones = world.phones().iter().filter(|phone| phone.person == index);
-        let devices: Vec<Value> =
-            phones.map(|phone| json!({"id": phone.id, "name": phone.name, "macs": phone.macs()})).collect();
-        json!({"id": person.id, "name": person.name, "devices": devices})
-    });
-    json!({
-        "rooms": rooms.map(|room| json!({"id": room.id, "name": room.name, "adjoins": room.adjoins})).collect::<Vec<_>>(),
-        "access_points": aps.map(|ap| json!({"id": ap.id, "name": ap.name, "room": ap.room, "exit": ap.exit})).collect::<Vec<_>>(),
-        "people": people.collect::<Vec<_>>(),
-    })
-}
-
-/// The same as a configuration file.
+/// The home as a configuration file.
 fn configuration(world: &World) -> String {
     let mut text = String::new();
     for room in world.rooms() {

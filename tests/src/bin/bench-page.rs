@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use whichroom_simulator::{Plan, World};
 use whichroom_tests::chromium::{Browser, Look};
 use whichroom_tests::directory::Directory;
 use whichroom_tests::figures::Times;
@@ -37,7 +38,8 @@ fn main() {
     let recording = directory.join("week.jsonl.gz");
     let started = SystemTime::now() - Duration::from_secs(DAYS * 24 * 3600);
     let started = jiff::Timestamp::try_from(started).unwrap_or_default().to_string();
-    let recorded = record(&recording, CLIENTS, DAYS, &started)
+    let home = World::new(Plan::house().with_phones(CLIENTS), 1);
+    let recorded = record(&recording, home, DAYS, &started)
         .unwrap_or_else(|error| panic!("{}: {error}", recording.display()));
     let state = directory.join("state");
     std::fs::create_dir_all(&state).unwrap_or_else(|error| panic!("{}: {error}", state.display()));

@@ -7,8 +7,9 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use serde_json::json;
+use whichroom_simulator::{Plan, World};
 use whichroom_tests::directory::Directory;
-use whichroom_tests::figures::Times;
+use whichroom_tests::figures::{Times, megabytes};
 use whichroom_tests::process::product;
 use whichroom_tests::recorded::{Recorded, record};
 
@@ -28,7 +29,8 @@ fn main() -> ExitCode {
 fn measure() -> Result<(), String> {
     let directory = Directory::new();
     let file = directory.join("day.jsonl.gz");
-    let day: Recorded = record(&file, PHONES, 1, "2026-11-22T06:00:00Z")
+    let home = World::new(Plan::house().with_phones(PHONES), 1);
+    let day: Recorded = record(&file, home, 1, "2026-11-22T06:00:00Z")
         .map_err(|error| format!("{}: {error}", file.display()))?;
     let (mut times, mut decisions) = (Times::default(), None);
     for _ in 0..RUNS {
@@ -64,10 +66,4 @@ fn measure() -> Result<(), String> {
     });
     println!("{figures}");
     Ok(())
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "for reading")]
-    let bytes = bytes as f64;
-    (bytes / 1e5).round() / 10.0
 }

@@ -3,15 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::body::to_bytes;
 use axum::extract::{Extension, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use tokio::task::spawn_blocking;
-use tokio::time::timeout;
 
 use super::Shared;
-use super::commands::{BODY_WAIT, READ_ONLY, error, is_json, json};
+use super::commands::{error, json, may_change, read_body};
 use crate::access::Visitor;
 use crate::command::BODY_MAX;
 use crate::config::Adoption;
@@ -25,11 +23,8 @@ pub(super) async fn adopt(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    if let Err((status, text)) = is_json(&head.headers) {
+    if let Err((status, text)) = may_change(&head.headers, &visitor) {
         return error(status, text);
-    }
-    if !visitor.may_change() {
-        return error(StatusCode::FORBIDDEN, READ_ONLY);
     }
     let Some(adopt) = shared.desk.adopt.clone() else {
         return error(
@@ -37,8 +32,9 @@ pub(super) async fn adopt(
             "there is no configuration file to write it to; whichroom init makes one",
         );
     };
-    let Ok(Ok(body)) = timeout(BODY_WAIT, to_bytes(body, BODY_MAX)).await else {
-        return error(StatusCode::PAYLOAD_TOO_LARGE, "the body does not come, or is too long");
+    let body = match read_body(body, BODY_MAX).await {
+        Ok(body) => body,
+        Err((status, text)) => return error(status, text),
     };
     let adoption: Adoption = match serde_json::from_slice(&body) {
         Ok(adoption) => adoption,

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +17,7 @@ use crate::access::Visitor;
 use crate::command::{BODY_MAX, Command, Outcome, Refusal};
 
 /// Somebody who sends a body slowly is let go after this.
-pub(super) const BODY_WAIT: Duration = Duration::from_secs(10);
+const BODY_WAIT: Duration = Duration::from_secs(10);
 /// The main loop answers within microseconds; it may be writing its state to a slow disk.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
@@ -56,11 +56,28 @@ pub(super) async fn command(
     }
 }
 
-pub(super) const READ_ONLY: &str =
+const READ_ONLY: &str =
     "this token may only look; whichroom token NAME --change makes one that may change something";
 
+/// Why something is refused.
+pub(super) type Why = (StatusCode, &'static str);
+
+/// Whether somebody who sends a change may.
+pub(super) fn may_change(headers: &HeaderMap, visitor: &Visitor) -> Result<(), Why> {
+    is_json(headers)?;
+    if visitor.may_change() { Ok(()) } else { Err((StatusCode::FORBIDDEN, READ_ONLY)) }
+}
+
+/// A body of at most so many bytes, if it comes in time.
+pub(super) async fn read_body(body: Body, most: usize) -> Result<Bytes, Why> {
+    match timeout(BODY_WAIT, to_bytes(body, most)).await {
+        Ok(Ok(body)) => Ok(body),
+        _ => Err((StatusCode::PAYLOAD_TOO_LARGE, "the body does not come, or is too long")),
+    }
+}
+
 /// Whether it is sent as no form of somebody else's page can send it.
-pub(super) fn is_json(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str)> {
+fn is_json(headers: &HeaderMap) -> Result<(), Why> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/json") {

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Form, FromRequest as _, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tokio::time::timeout;
 
 use super::Shared;
-use super::commands::{BODY_WAIT, error, is_json, json};
+use super::commands::{error, json, may_change, read_body};
 use super::gate::{Peer, Refused, set_cookie};
 use crate::access::secret::password_fault;
 use crate::access::{Denied, SESSION_S, Visitor};
@@ -74,7 +73,7 @@ pub(super) async fn submit(
 ) -> Response {
     let (head, body) = request.into_parts();
     let headers = head.headers.clone();
-    let Ok(Ok(body)) = timeout(BODY_WAIT, to_bytes(body, FORM_MAX)).await else {
+    let Ok(body) = read_body(body, FORM_MAX).await else {
         return shown(&shared, StatusCode::PAYLOAD_TOO_LARGE, "The form does not come, or is too long.", "");
     };
     let form = Form::<Typed>::from_request(Request::from_parts(head, Body::from(body)), &()).await;
@@ -193,14 +192,12 @@ pub(super) async fn sign_out(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    if let Err((status, text)) = is_json(&head.headers) {
+    if let Err((status, text)) = may_change(&head.headers, &visitor) {
         return error(status, text);
     }
-    if !visitor.may_change() {
-        return error(StatusCode::FORBIDDEN, super::commands::READ_ONLY);
-    }
-    let Ok(Ok(body)) = timeout(BODY_WAIT, to_bytes(body, FORM_MAX)).await else {
-        return error(StatusCode::PAYLOAD_TOO_LARGE, "the body does not come, or is too long");
+    let body = match read_body(body, FORM_MAX).await {
+        Ok(body) => body,
+        Err((status, text)) => return error(status, text),
     };
     let body = if body.is_empty() { &b"{}"[..] } else { &body };
     let what: SignOut = match serde_json::from_slice(body) {

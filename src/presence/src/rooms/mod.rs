@@ -284,7 +284,7 @@ impl RoomEstimate {
         let mut levels = [Heard::default(); AP_LIMIT];
         let count = self.heard.fresh_into(&mut levels, now);
         let (levels, calm) = (&levels[..count], self.calm_at(now));
-        let own = levels.iter().find(|heard| Some(heard.ap) == self.associated).map(|heard| heard.dbm);
+        let own = self.own_dbm(levels);
         if let Some(own) = own {
             self.wavering.note_level(own);
         }
@@ -320,6 +320,11 @@ impl RoomEstimate {
         };
         self.confidence = self.confidence.min(self.most);
         changed
+    }
+
+    /// How loudly the AP that it is on hears it.
+    fn own_dbm(&self, levels: &[Heard]) -> Option<f32> {
+        levels.iter().find(|heard| Some(heard.ap) == self.associated).map(|heard| heard.dbm)
     }
 
     /// By how much its AP hears it otherwise than when that was weighed last, which is now.
@@ -359,9 +364,7 @@ impl RoomEstimate {
         let classes = self.reported_classes;
         let mut heard = [Heard::default(); AP_LIMIT];
         let count = self.heard.fresh_into(&mut heard, now);
-        let own =
-            heard[..count].iter().find(|heard| Some(heard.ap) == self.associated).map(|heard| heard.dbm);
-        let shifted_db = self.shifted_db(own);
+        let shifted_db = self.shifted_db(self.own_dbm(&heard[..count]));
         let changed = self.weigh(model, shifted_db, now, |model, rooms, logs| {
             model.observe_reported(levels, classes, rooms, logs)
         });
