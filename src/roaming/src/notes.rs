@@ -17,6 +17,7 @@ pub fn notes_of_radios(radios: &[RadioState]) -> Vec<Note> {
         states.sort_by_key(|state| state.at);
         let mut enabled: Vec<RadioState> =
             states.iter().filter(|state| state.enabled).map(|state| (*state).clone()).collect();
+        remember_the_known(&mut enabled);
         settle_channels(&mut enabled);
         for pair in enabled.windows(2) {
             let differences = differences(&pair[0], &pair[1]);
@@ -35,6 +36,21 @@ pub fn notes_of_radios(radios: &[RadioState]) -> Vec<Note> {
         }
     }
     notes
+}
+
+/// Puts what was known before in the place of what a state does not tell. An agent that has just started has not heard
+/// of everything yet: what it hears next is to be compared with the time before it.
+fn remember_the_known(states: &mut [RadioState]) {
+    for next in 1..states.len() {
+        let (before, from) = states.split_at_mut(next);
+        let (before, state) = (&before[next - 1], &mut from[0]);
+        state.channel = state.channel.or(before.channel);
+        state.width_mhz = state.width_mhz.or(before.width_mhz);
+        state.txpower_dbm = state.txpower_dbm.or(before.txpower_dbm);
+        state.ft = state.ft.or(before.ft);
+        state.rrm = state.rrm.or(before.rrm);
+        state.btm = state.btm.or(before.btm);
+    }
 }
 
 /// Overwrites channels that did not last for a day with those before them.

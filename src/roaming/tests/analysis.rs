@@ -240,6 +240,20 @@ fn changes_of_radios_are_notes() {
     );
 }
 
+/// An agent that has just started has not heard of everything yet when it first tells.
+#[test]
+fn a_change_behind_a_state_that_does_not_tell_is_a_note() {
+    let before = radio(1, 2_412, 20);
+    let mut partial = before.clone();
+    (partial.at, partial.txpower_dbm, partial.channel, partial.width_mhz) = (at(60_000), None, None, None);
+    let mut after = before.clone();
+    (after.at, after.txpower_dbm) = (at(61_000), Some(18));
+    let notes = notes_of_radios(&[before.clone(), partial.clone(), after.clone()]);
+    assert_eq!(notes, [Note { at: at(61_000), text: "ap1 phy0-ap0: power 20 to 18".to_owned() }]);
+    after.txpower_dbm = before.txpower_dbm;
+    assert_eq!(notes_of_radios(&[before, partial, after]), []);
+}
+
 /// Radar, or a driver that chooses for itself, is nobody's change.
 #[test]
 fn a_channel_that_does_not_last_is_no_note() {
