@@ -22,7 +22,7 @@ pub(super) struct Answers {
     pub(super) site: Id,
     pub(super) broker: Broker,
     pub(super) access_points: Vec<ApAnswer>,
-    pub(super) people: Vec<(String, Vec<Mac>)>,
+    pub(super) people: Vec<PersonAnswer>,
     pub(super) feed: Option<config::Feed>,
     /// Where the page listens, if others than this machine are to come.
     pub(super) page: Option<SocketAddr>,
@@ -48,6 +48,9 @@ pub(super) struct ApAnswer {
     pub(super) exit: bool,
     pub(super) password: String,
 }
+
+/// Name and the addresses of the phones.
+pub(super) type PersonAnswer = (String, Vec<Mac>);
 
 impl TlsAnswer {
     /// With full paths, as the file with the configuration may lie elsewhere. A path that leads nowhere stays as it is,
@@ -102,9 +105,9 @@ pub(super) fn embedded(listen: SocketAddr) -> Result<Broker, Failure> {
 }
 
 pub(super) fn ap_answer(text: &str) -> Result<ApAnswer, String> {
-    let (text, exit) = match text.strip_suffix(",exit") {
-        Some(text) => (text, true),
-        None => (text, false),
+    let (text, exit) = match text.rsplit_once(',') {
+        Some((text, word)) if word.trim() == "exit" => (text, true),
+        _ => (text, false),
     };
     let (id, room) = match text.split_once('=') {
         Some((id, room)) => (id, Some(room.trim().to_owned()).filter(|room| !room.is_empty())),
@@ -115,8 +118,31 @@ pub(super) fn ap_answer(text: &str) -> Result<ApAnswer, String> {
     Ok(ApAnswer { id, room, exit, password: random_hex(12)? })
 }
 
-pub(super) fn person_answer(text: &str) -> Result<(String, Vec<Mac>), String> {
+/// Why two access points cannot both be there.
+pub(super) fn ap_clash(one: &ApAnswer, other: &ApAnswer) -> Option<String> {
+    (one.id == other.id).then(|| format!("the access point {} is there already", one.id))
+}
+
+/// Why two people cannot both be there.
+pub(super) fn person_clash(one: &PersonAnswer, other: &PersonAnswer) -> Option<String> {
+    if one.0 == other.0 {
+        return Some(format!("{} is there already; all of a person's phones go into one answer", one.0));
+    }
+    let shared = one.1.iter().find(|mac| other.1.contains(mac))?;
+    Some(format!("{shared} is a phone of {}", one.0))
+}
+
+/// The first clash among answers that are all there.
+pub(super) fn first_clash<T>(answers: &[T], clash: impl Fn(&T, &T) -> Option<String>) -> Option<String> {
+    let later = |position: usize| answers.iter().skip(position + 1);
+    answers.iter().enumerate().find_map(|(position, one)| later(position).find_map(|other| clash(one, other)))
+}
+
+pub(super) fn person_answer(text: &str) -> Result<PersonAnswer, String> {
     let (name, macs) = text.split_once('=').unwrap_or((text, ""));
+    if name.trim().parse::<Mac>().is_ok() {
+        return Err(format!("{} is a phone's address: write Name={0}", name.trim()));
+    }
     let macs = macs.split([',', ' ']).filter(|mac| !mac.is_empty());
     let macs = macs
         .map(|mac| mac.parse().map_err(|error| format!("{mac:?}: {error}")))

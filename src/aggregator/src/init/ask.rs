@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use whichroom_mqtt::Fingerprint;
 
 use super::answers::{
-    Answers, Broker, DEFAULT_LISTEN, TlsAnswer, ap_answer, embedded, external, page_answer, person_answer,
+    Answers, Broker, DEFAULT_LISTEN, TlsAnswer, ap_answer, ap_clash, embedded, external, page_answer,
+    person_answer, person_clash,
 };
 use crate::Failure;
 use crate::config::{self, default_site};
@@ -27,13 +28,14 @@ pub(super) fn ask(input: &mut impl BufRead) -> Result<Answers, Failure> {
         }
     };
     let access_points =
-        several(input, "access point, as id=Room or id=Room,exit (empty: no more)", ap_answer)?;
+        several(input, "access point, as id=Room or id=Room,exit (empty: no more)", ap_answer, ap_clash)?;
     if access_points.is_empty() && matches!(broker, Broker::Embedded { .. }) {
         return Err(Failure::usage(
             "the embedded broker needs at least one access point to give a password to",
         ));
     }
-    let people = several(input, "person, as Name=aa:bb:cc:dd:ee:ff (empty: no more)", person_answer)?;
+    let people =
+        several(input, "person, as Name=aa:bb:cc:dd:ee:ff (empty: no more)", person_answer, person_clash)?;
     let page = loop {
         match page_answer(&question(
             input,
@@ -77,14 +79,18 @@ fn several<T>(
     input: &mut impl BufRead,
     text: &str,
     read: impl Fn(&str) -> Result<T, String>,
+    clash: impl Fn(&T, &T) -> Option<String>,
 ) -> Result<Vec<T>, Failure> {
-    let mut answers = Vec::new();
+    let mut answers: Vec<T> = Vec::new();
     loop {
         let answer = question(input, text)?;
         if answer.is_empty() {
             return Ok(answers);
         }
-        match read(&answer) {
+        let distinct = read(&answer).and_then(|answer| {
+            answers.iter().find_map(|before| clash(before, &answer)).map_or(Ok(answer), Err)
+        });
+        match distinct {
             Ok(answer) => answers.push(answer),
             Err(why) => crate::print(&format!("{why}\n"))?,
         }

@@ -11,14 +11,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use lexopt::prelude::*;
-use whichroom_wire::{Id, Mac};
+use whichroom_wire::Id;
 
 use crate::Failure;
 use crate::config::{self, FEED_LISTEN, default_site};
 use crate::install::lan_address;
 use crate::web::packages::{self, Packages};
 use answers::{
-    Answers, ApAnswer, Broker, DEFAULT_LISTEN, TlsAnswer, ap_answer, embedded, external, person_answer,
+    Answers, ApAnswer, Broker, DEFAULT_LISTEN, PersonAnswer, TlsAnswer, ap_answer, ap_clash, embedded,
+    external, first_clash, person_answer, person_clash,
 };
 use ask::ask;
 use file::render;
@@ -56,7 +57,7 @@ struct Flags {
     embedded: bool,
     listen: Option<SocketAddr>,
     access_points: Vec<ApAnswer>,
-    people: Vec<(String, Vec<Mac>)>,
+    people: Vec<PersonAnswer>,
     feed: Option<PathBuf>,
     feed_listen: Option<SocketAddr>,
     page: Option<SocketAddr>,
@@ -105,7 +106,12 @@ pub fn main(mut args: lexopt::Parser) -> Result<(), Failure> {
     let text = render(&answers);
     write_private(&file, &text)
         .map_err(|error| Failure::run(format!("{} cannot be written: {error}", file.display())))?;
-    crate::print(&format!("wrote {}\n\n{}", file.display(), next_steps(&answers, &file, lan_address())))
+    crate::print(&format!("wrote {}\n", file.display()))?;
+    let (_, remarks) = config::parse(&text, file.parent().unwrap_or(Path::new("")));
+    for remark in &remarks {
+        crate::print(&format!("{}\n", remark.display(&file)))?;
+    }
+    crate::print(&format!("\n{}", next_steps(&answers, &file, lan_address())))
 }
 
 /// The feed: a folder by its full path, as the file may lie elsewhere, or what is inside this program.
@@ -152,6 +158,11 @@ fn answers(flags: Flags) -> Result<Answers, Failure> {
         return Err(Failure::usage(
             "name at least one access point, for example --ap kitchen --ap garden,exit",
         ));
+    }
+    let clash = first_clash(&flags.access_points, ap_clash).map(|why| format!("--ap: {why}"));
+    let clash = clash.or_else(|| Some(format!("--person: {}", first_clash(&flags.people, person_clash)?)));
+    if let Some(why) = clash {
+        return Err(Failure::usage(why));
     }
     let site = flags.site.unwrap_or_else(default_site);
     let (access_points, people) = (flags.access_points, flags.people);
@@ -304,12 +315,34 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_there_twice_is_refused() {
+        let flags = |aps: &[&str], people: &[&str]| Flags {
+            broker: Some("mqtt://h".to_owned()),
+            access_points: aps.iter().map(|ap| ap_answer(ap).unwrap()).collect(),
+            people: people.iter().map(|person| person_answer(person).unwrap()).collect(),
+            ..Flags::default()
+        };
+        let ada = "Ada=aa:bb:cc:dd:ee:01";
+        assert!(answers(flags(&["kitchen", "hall=Kitchen"], &[ada, "Bo"])).is_ok());
+        for flags in [flags(&["hall", "kitchen", "Hall=Hall"], &[]), flags(&[], &[ada, "Ada"])] {
+            assert!(answers(flags).is_err());
+        }
+        assert!(answers(flags(&[], &["Bo=aa:bb:cc:dd:ee:01", ada])).is_err(), "one phone of two people");
+        assert_eq!(
+            person_answer("aa:bb:cc:dd:ee:01").unwrap_err(),
+            "aa:bb:cc:dd:ee:01 is a phone's address: write Name=aa:bb:cc:dd:ee:01"
+        );
+    }
+
+    #[test]
     fn answers_are_read_from_a_terminal() {
         let mut input =
-            "ftp://x\nmqtt://h\nme\npw.txt\nküche=Küche,exit\n\nAda=nonsense\nAda=aa:bb:cc:dd:ee:01\n\nperhaps\ny\n"
+            "ftp://x\nmqtt://h\nme\npw.txt\nküche=Küche, exit\nküche=Flur\n\nAda=nonsense\nAda=aa:bb:cc:dd:ee:01\n\
+             aa:bb:cc:dd:ee:02\nBo=aa:bb:cc:dd:ee:01\n\nperhaps\ny\n"
                 .as_bytes();
         let Ok(answers) = ask(&mut input) else { panic!("refused") };
         assert!(answers.access_points[0].exit);
+        assert_eq!(answers.access_points.len(), 1);
         assert_eq!(answers.access_points[0].id, "kuche".parse().unwrap());
         assert_eq!(answers.people.len(), 1);
         assert_eq!(answers.page, Some(answers::PAGE_LISTEN));
