@@ -314,10 +314,7 @@ impl House {
             self.unlist(ap, mac);
             self.send_table(ap);
         }
-        for dbm in [-66, -72, -78, -82] {
-            self.signal("garden", mac, dbm);
-            self.pass(30);
-        }
+        self.carry("garden", mac, &[-66, -72, -78, -82], 30);
         self.disconnect("garden", mac, how);
     }
 
@@ -334,6 +331,14 @@ impl House {
 
     pub fn signal(&mut self, ap: &str, mac: Mac, dbm: i8) {
         self.phone(ap, mac).station.signal_dbm = Some(dbm);
+    }
+
+    /// Somebody walks with it: its signals at this AP, each for so many seconds.
+    pub fn carry(&mut self, ap: &str, mac: Mac, levels_dbm: &[i8], each_s: u64) {
+        for dbm in levels_dbm {
+            self.signal(ap, mac, *dbm);
+            self.pass(each_s);
+        }
     }
 
     /// It sleeps, and stays associated.
