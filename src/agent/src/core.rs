@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 
 use whichroom_ubus::message::Message;
 use whichroom_wire::{
-    Change, EventWhat, Events, Host, Hosts, Id, Mac, Radio, Radios, Root, Stamp, State, Stations, Status,
-    Topic, encode,
+    Change, EventWhat, Events, Host, Hosts, Id, Mac, Radio, Radios, Root, STATUS_TEXTS_MAX, Stamp, State,
+    Stations, Status, Topic, encode,
 };
 
 use crate::collector::{Action, Collector, Heard, Observation};
@@ -226,12 +226,13 @@ impl Core {
         if self.config.probes == Probes::All {
             sources.push("probes-all".to_owned());
         }
-        let mut problems = self.collector.problems();
-        problems.extend(self.conflict.iter().map(|(text, _)| text.clone()));
+        let mut problems: Vec<String> = self.conflict.iter().map(|(text, _)| text.clone()).collect();
         if self.outbox.dropped() > 0 {
             problems
                 .push(format!("{} events were dropped: more than the broker took", self.outbox.dropped()));
         }
+        problems.extend(self.collector.problems());
+        problems.truncate(STATUS_TEXTS_MAX);
         Status {
             state,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -247,6 +248,12 @@ impl Core {
         let messages =
             [("status", of(Slot::Status)), ("radios", of(Slot::Radios)), ("stations", of(Slot::Stations))];
         (messages, self.collector.is_complete())
+    }
+
+    /// Stations and BSSs whose last probe is remembered.
+    #[cfg(test)]
+    pub(crate) fn probes_remembered(&self) -> usize {
+        self.probes.len()
     }
 
     /// What is wrong, in words.

@@ -231,6 +231,25 @@ fn memory_creep_a_crowd_of_made_up_addresses_leaves_nothing_behind() {
     assert!(agent.kinds(0).len() <= EVENTS_MAX, "{}", agent.kinds(0).len());
     assert!(agent.stations().1.len() <= table::STATIONS_MAX);
     assert!(agent.status().problems.iter().any(|problem| problem.contains("dropped")));
+    assert!(agent.core.probes_remembered() <= 256);
+}
+
+#[test]
+fn memory_creep_hundreds_of_bsss_and_of_tracked_stations_are_bounded() {
+    let mut agent = Agent::new();
+    (0..200).for_each(|number| agent.router.add(&format!("hostapd.made-up-{number}")));
+    agent.run_for(120_000);
+    assert_eq!(agent.radios().len(), 64);
+    let macs: Vec<String> = (0..4_097u16)
+        .map(|number| number.to_be_bytes())
+        .map(|[a, b]| format!("\"{}\"", Mac::new([2, 0, 0, 0, a, b])))
+        .collect();
+    track(&mut agent, &macs.join(","));
+    let from = agent.published.len();
+    for mac in [macs.first(), macs.last()].into_iter().flatten() {
+        agent.notify("probe", &assoc(mac.trim_matches('"')));
+    }
+    assert_eq!(agent.kinds(from).len(), 1, "more than 4,096 stations are tracked");
 }
 
 #[test]
@@ -483,12 +502,14 @@ fn all_probes_only_where_that_was_asked_for_and_is_said() {
 fn clean_stop_says_offline_and_waits_for_the_broker() {
     let mut agent = Agent::new();
     agent.acks = false;
+    agent.notify("key-mismatch", &address(PHONE));
     agent.stop();
     assert_eq!((agent.status().state, agent.stopped), (State::Offline, false));
     agent.notify("assoc", &assoc(PHONE));
     assert_eq!(agent.slots(0).last(), Some(&Slot::Status));
-    agent.acks = true;
-    agent.settle();
+    agent.ack(Slot::Events);
+    assert!(!agent.stopped, "that was something else");
+    agent.ack(Slot::Status);
     assert!(agent.stopped);
 }
 
@@ -511,18 +532,29 @@ fn clean_stop_does_not_wait_for_a_broker_that_is_gone_or_silent() {
 fn late_will_is_corrected() {
     let mut agent = Agent::new();
     agent.run_for(10_000);
-    let will = agent.core.will();
+    let will = String::from_utf8(agent.core.will().payload).unwrap();
     let from = agent.published.len();
-    agent.publish(&own_status(), &String::from_utf8(will.payload).unwrap(), false);
+    agent.publish(&own_status(), &will, false);
     assert_eq!((agent.slots(from), agent.status().state), (vec![Slot::Status], State::Online));
-    agent.publish(&own_status(), "", false);
+    // Two connections were lost in short order: the second will is made up for as well, though not in the same second.
+    agent.publish(&own_status(), &will, false);
+    assert_eq!(agent.slots(from).len(), 1);
     agent.run_for(1_000);
+    assert_eq!((agent.slots(from).len(), agent.status().state), (2, State::Online));
     agent.publish(&own_status(), "garbage", true);
-    assert_eq!(agent.slots(from), [Slot::Status, Slot::Status]);
+    assert_eq!(agent.slots(from), [Slot::Status; 3]);
     let ours = r#"{"schema":1,"boot":"9f3c","node":"a1b2c3","sent_ms":1,"state":"online"}"#;
     agent.run_for(5_000);
     agent.publish(&own_status(), ours, false);
-    assert_eq!(agent.slots(from).len(), 2);
+    agent.run_for(5_000);
+    assert_eq!(agent.slots(from).len(), 3);
+    // Emptied by somebody.
+    agent.publish(&own_status(), "", false);
+    assert_eq!(agent.slots(from).len(), 4);
+    // Kept of the life before: boots decide, not the state.
+    agent.run_for(5_000);
+    agent.publish(&own_status(), &ours.replace("9f3c", "0000"), true);
+    assert_eq!(agent.slots(from).len(), 5);
 }
 
 #[test]

@@ -485,6 +485,12 @@ mod tests {
         );
         assert!(table.take_changed());
         assert!(!table.take_changed());
+        // In between it is there, and not authorised; and who went after it came back has left.
+        table.handle_change(BSS, PHONE, &Change::Disassoc, 2_000);
+        assert!(!table.stations(2_000)[0].authorized && table.take_changed());
+        table.handle_change(BSS, PHONE, &Change::Authorized { auth_alg: None }, 2_020);
+        assert!(table.stations(2_020)[0].authorized && table.take_changed());
+        assert_eq!(kinds(&table.handle_clients(BSS, &[], false, 5_000)), ["left"]);
     }
 
     #[test]
@@ -499,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_return_after_a_reload_leaves_without_an_event() {
+    fn wifi_reload_who_does_not_return_leaves_without_an_event() {
         let mut table = polled();
         table.handle_clients(BSS, &[], true, 10_000);
         table.handle_clients(BSS, &[], false, 39_000);

@@ -367,6 +367,13 @@ impl Agent {
         self.settle();
     }
 
+    /// The broker, which is slow, acknowledges this one.
+    pub(crate) fn ack(&mut self, slot: Slot) {
+        self.unacked.retain(|unacked| *unacked != slot);
+        self.core.handle_acked(slot);
+        self.settle();
+    }
+
     pub(crate) fn notify(&mut self, name: &str, json: &Json) {
         self.router.notify(BSS, name, json);
         self.settle();

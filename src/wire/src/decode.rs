@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::message::{
     Change, Event, EventWhat, Events, Host, Hosts, Radio, Radios, Stamp, State, Station, Stations, Status,
 };
-use crate::{ELEMENTS_MAX, HOSTS_MAX, Mac, PAYLOAD_MAX, SCHEMA, Topic};
+use crate::{ELEMENTS_MAX, HOSTS_MAX, Mac, PAYLOAD_MAX, SCHEMA, STATUS_TEXTS_MAX, Topic};
 
 /// A message of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,7 +222,7 @@ fn decode_status(payload: &[u8]) -> Result<Decoded> {
     let raw: Raw<'_> = serde_json::from_slice(payload)?;
     let mut rejected = Rejected::default();
     let texts = |raw: &Option<Elements<'_>>, rejected: &mut Rejected| {
-        elements(raw.as_deref().unwrap_or_default(), 32, rejected, |text, _| {
+        elements(raw.as_deref().unwrap_or_default(), STATUS_TEXTS_MAX, rejected, |text, _| {
             serde_json::from_str::<Cow<'_, str>>(text).map(|text| name(Some(text)))
         })
     };

@@ -29,6 +29,9 @@ pub const SCHEMA: u32 = 1;
 /// Most elements of one array that are read; what is beyond is counted as rejected.
 pub const ELEMENTS_MAX: usize = 4096;
 
+/// Most sources, and most problems, in one `status` message.
+pub const STATUS_TEXTS_MAX: usize = 32;
+
 /// Most hosts in one `hosts` message.
 pub const HOSTS_MAX: usize = 500;
 

@@ -7,8 +7,6 @@ use crate::outbox::Slot;
 use crate::reader::Fields;
 use crate::requests::Mode;
 
-/// Stations the aggregator may track, and BSSs it may name.
-const TRACKED_MAX: usize = 4096;
 /// Between two corrections of our own status.
 const CORRECTION_GAP_MS: u64 = 1_000;
 /// The same against another access point of this name, which corrects it too.
@@ -35,10 +33,11 @@ impl Core {
             Ok(fields) => fields,
             Err(why) => return log::warn!("tracked: {why}"),
         };
+        // The reader bounds them.
         let list = |name: &str| {
             let mut list = Vec::new();
             for mac in fields.texts(name).filter_map(|mac| mac.parse().ok()) {
-                if let (Err(at), true) = (list.binary_search(&mac), list.len() < TRACKED_MAX) {
+                if let Err(at) = list.binary_search(&mac) {
                     list.insert(at, mac);
                 }
             }
@@ -108,6 +107,9 @@ impl Core {
         if self.corrected_ms.is_none_or(|at| at + gap_ms <= now_ms) {
             self.corrected_ms = Some(now_ms);
             self.outbox.want(Slot::Status);
+        } else if !online {
+            // It would stand until the status changes. An "online" is left to whoever says it: two never come to an end.
+            self.status_due_ms.get_or_insert(now_ms + gap_ms);
         }
     }
 }
