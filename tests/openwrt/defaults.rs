@@ -52,10 +52,14 @@ fn routers_fresh_from_the_box_get_different_names() {
 
 #[test]
 fn a_name_that_is_there_stays() {
-    let router = Router::with("\toption broker 'nas'\n\toption name 'mine'");
-    let before = router.read("etc/config/whichroom");
-    install(&router, "other");
-    assert_eq!(router.read("etc/config/whichroom"), before);
+    let router = Router::new();
+    let commented = router.read("etc/config/whichroom") + "\toption name 'mine'\n";
+    for before in [commented, "config agent 'agent'\n\toption name 'mine'\n".to_owned()] {
+        router.write("etc/config/whichroom", &before);
+        install(&router, "other");
+        assert_eq!(router.read("etc/config/whichroom"), before);
+        assert!(!router.programs().contains("uci"), "{}", router.programs());
+    }
 }
 
 #[test]

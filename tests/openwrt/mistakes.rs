@@ -130,6 +130,14 @@ fn credentials_that_cannot_be_written_are_no_reason_to_go_without() {
 }
 
 #[test]
+fn psk_leak_credentials_that_cannot_be_given_to_the_agent_are_not_left_behind() {
+    let router = Router::with(&format!("{SHORTEST}\noption username 'a'\noption password 'b'"));
+    let read_only = router.read("lib/functions.sh").replace("chown() {", "chown() {\n\treturn 1\n");
+    router.write("lib/functions.sh", &read_only);
+    assert!(refused(&router).contains("the credentials cannot be written to"));
+}
+
+#[test]
 fn an_agent_that_cannot_run_is_not_started() {
     for (program, expected) in
         [("#!/bin/sh\nexit 1\n", "--check failed"), ("#!/nonexistent/loader\n", "not found")]

@@ -291,9 +291,15 @@ fn disabled_is_not_started_and_can_be_enabled() {
         let router = Router::with(&format!("option enabled '{off}'"));
         let ran = router.init("start");
         assert_eq!((ran.code, router.started()), (Some(0), false), "{off}: {}", ran.said);
+        assert_eq!(ran.said, "whichroom-agent: option 'enabled' is 0: not started\n", "{off}");
         assert_eq!(router.calls("add_reload_trigger"), [words("whichroom")]);
         // An instance that runs is stopped by a service without one.
         assert_eq!(router.calls("close_service"), [words("set")]);
+    }
+    for on in ["1", "on", "true", "yes", "enabled"] {
+        let router = Router::with(&format!("{SHORTEST}\noption enabled '{on}'"));
+        let ran = router.init("start");
+        assert_eq!((router.started(), ran.said.as_str()), (true, ""), "{on}");
     }
 }
 

@@ -210,7 +210,10 @@ fn shellcheck_has_nothing_to_say() {
 #[test]
 fn an_upgrade_keeps_what_a_person_wrote() {
     let keep = fs::read_to_string(project().join("files/ap/lib/upgrade/keep.d/whichroom-agent")).unwrap();
-    assert!(keep.lines().any(|line| line == "/etc/config/whichroom"), "{keep}");
+    // The section, what the installer puts beside it, and a file that `option credentials` may name.
+    for kept in ["/etc/config/whichroom", "/etc/whichroom/", "/etc/whichroom.credentials"] {
+        assert!(keep.lines().any(|line| line == kept), "an upgrade loses {kept}: {keep}");
+    }
     // The feed, too; opkg keeps its own feeds and keys, and apk only the list that is called customfeeds.
     let ours = [
         "/etc/whichroom",

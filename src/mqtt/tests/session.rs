@@ -3,6 +3,8 @@
 #![cfg(feature = "v5")]
 #![expect(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "a test")]
 
+#[path = "support/puppet.rs"]
+mod puppet;
 mod support;
 
 use std::collections::VecDeque;
@@ -12,6 +14,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use puppet::Puppet;
 use support::{Mosquitto, PATIENCE, Watched, free_port, options, publish};
 use whichroom_mqtt::{Event, IN_FLIGHT_MAX, Options, Protocol, Publish, Refused, Secret, Session};
 
@@ -152,6 +155,57 @@ fn closing_does_not_wait_for_a_broker_that_is_silent() {
     let accepted = silent.accept().unwrap();
     watched.session.close(PATIENCE);
     drop(accepted);
+}
+
+#[test]
+fn clean_stop_says_goodbye_when_the_broker_has_everything() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let watched = Watched::start(options(listener.local_addr().unwrap().port(), "polite"));
+    let mut broker = Puppet::accept(&listener);
+    watched.connected();
+    watched.session.try_publish(publish("last", b"words")).unwrap();
+    let packet_id = broker.publish();
+    let closing = thread::spawn(move || watched.session.close(PATIENCE));
+    broker.quiet();
+    broker.acknowledge(packet_id);
+    assert_eq!(broker.packet(), [0xe0, 0], "DISCONNECT");
+    drop(broker);
+    closing.join().unwrap();
+}
+
+#[test]
+fn memory_creep_a_broker_that_never_acknowledges_is_given_so_much_and_no_more() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let watched = Watched::start(options(listener.local_addr().unwrap().port(), "bounded"));
+    let mut broker = Puppet::accept(&listener);
+    watched.connected();
+    for _ in 0..IN_FLIGHT_MAX {
+        watched.session.try_publish(publish("a", b"")).unwrap();
+        broker.publish();
+    }
+    assert_eq!(watched.session.try_publish(publish("a", b"")), Err(Refused::Full));
+    broker.quiet();
+}
+
+#[test]
+fn broker_gone_what_it_did_not_acknowledge_is_not_taken_for_what_comes_after() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let watched = Watched::start(options(listener.local_addr().unwrap().port(), "forgetful"));
+    let mut broker = Puppet::accept(&listener);
+    watched.connected();
+    for _ in 0..IN_FLIGHT_MAX {
+        watched.session.try_publish(publish("a", b"")).unwrap();
+        broker.publish();
+    }
+    drop(broker);
+    watched.disconnected();
+    let mut broker = Puppet::accept(&listener);
+    watched.connected();
+    broker.quiet();
+    let token = watched.session.try_publish(publish("a", b"")).unwrap();
+    let packet_id = broker.publish();
+    broker.acknowledge(packet_id);
+    watched.acked(token);
 }
 
 #[test]

@@ -16,8 +16,20 @@ use crate::message::Message;
 /// More properties than anybody needs; each costs much more memory than its few bytes on the wire.
 const PROPERTIES_MAX: usize = 64;
 
-/// CONNECT, which has no flags.
-const FIRST_BYTE: u8 = 0x10;
+/// The types of packets that clients send.
+const CONNECT: u8 = 1;
+const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+const PUBREC: u8 = 5;
+const PUBREL: u8 = 6;
+const PUBCOMP: u8 = 7;
+const SUBSCRIBE: u8 = 8;
+const UNSUBSCRIBE: u8 = 10;
+const PINGREQ: u8 = 12;
+const DISCONNECT: u8 = 14;
+
+/// Of CONNECT, which has no flags.
+const FIRST_BYTE: u8 = CONNECT << 4;
 
 /// Cuts a connection's bytes into packets.
 pub(crate) struct Decoder {
@@ -59,7 +71,7 @@ impl Decoder {
     }
 
     fn packet(&mut self, raw: &RawPacket) -> Result<Packet, MqttError> {
-        const CONNECT: u8 = 1;
+        check_flags(raw)?;
         match (self.version, raw.packet_type()) {
             (None, CONNECT) => {
                 let connect = connect(raw)?;
@@ -75,7 +87,6 @@ impl Decoder {
 }
 
 fn connect(raw: &RawPacket) -> Result<Connect, MqttError> {
-    flags(raw, 0)?;
     let data = raw.data_as_slice();
     let (Some(version), Some(connect_flags)) = (data.get(6), data.get(7)) else {
         return Err(MqttError::MalformedPacket);
@@ -196,9 +207,14 @@ fn payload(bytes: &[u8]) -> ArcPayload {
     ArcPayload::new(Arc::from(bytes), 0, bytes.len())
 }
 
-/// The lower half of a packet's first byte, which for most packets has one allowed value.
-fn flags(raw: &RawPacket, expected: u8) -> Result<(), MqttError> {
-    if raw.flags() == expected { Ok(()) } else { Err(MqttError::MalformedPacket) }
+/// The lower half of a packet's first byte, which for all but PUBLISH has one allowed value.
+fn check_flags(raw: &RawPacket) -> Result<(), MqttError> {
+    let allowed = match raw.packet_type() {
+        PUBLISH => return Ok(()),
+        PUBREL | SUBSCRIBE | UNSUBSCRIBE => 0b0010,
+        _ => 0,
+    };
+    if raw.flags() == allowed { Ok(()) } else { Err(MqttError::MalformedPacket) }
 }
 
 fn packet_id(id: u16) -> Result<u16, MqttError> {
@@ -217,11 +233,8 @@ fn publish_bytes(raw: &RawPacket) -> Result<Arc<[u8]>, MqttError> {
 }
 
 fn packet_v4(raw: &RawPacket, kind: u8) -> Result<Packet, MqttError> {
-    if kind != 3 {
-        flags(raw, if matches!(kind, 6 | 8 | 10) { 2 } else { 0 })?;
-    }
     Ok(match kind {
-        3 => {
+        PUBLISH => {
             let (packet, _) = v3_1_1::Publish::parse(raw.flags(), publish_bytes(raw)?)?;
             Packet::Publish(Publish {
                 packet_id: packet.packet_id().map(packet_id).transpose()?,
@@ -237,35 +250,34 @@ fn packet_v4(raw: &RawPacket, kind: u8) -> Result<Packet, MqttError> {
                 expiry_s: None,
             })
         }
-        4 => Packet::Puback(raw.parse_exact(v3_1_1::Puback::parse)?.packet_id()),
-        5 | 7 => Packet::Unasked,
-        6 => Packet::Pubrel(packet_id(raw.parse_exact(v3_1_1::Pubrel::parse)?.packet_id())?),
-        8 => {
+        PUBACK => Packet::Puback(raw.parse_exact(v3_1_1::Puback::parse)?.packet_id()),
+        PUBREC | PUBCOMP => Packet::Unasked,
+        PUBREL => Packet::Pubrel(packet_id(raw.parse_exact(v3_1_1::Pubrel::parse)?.packet_id())?),
+        SUBSCRIBE => {
             let packet = raw.parse_exact(v3_1_1::Subscribe::parse)?;
             subscribe(packet.packet_id(), None, packet.entries())?
         }
-        10 => {
+        UNSUBSCRIBE => {
             let packet = raw.parse_exact(v3_1_1::Unsubscribe::parse)?;
             let filters = packet.entries().iter().map(|filter| filter.as_str().to_owned()).collect();
             Packet::Unsubscribe { packet_id: packet_id(packet.packet_id())?, filters }
         }
-        12 if raw.remaining_length() == 0 => Packet::Pingreq,
-        14 if raw.remaining_length() == 0 => Packet::Disconnect { with_will: false, session_expiry_s: None },
-        12 | 14 => return Err(MqttError::MalformedPacket),
+        PINGREQ if raw.remaining_length() == 0 => Packet::Pingreq,
+        DISCONNECT if raw.remaining_length() == 0 => {
+            Packet::Disconnect { with_will: false, session_expiry_s: None }
+        }
+        PINGREQ | DISCONNECT => return Err(MqttError::MalformedPacket),
         _ => return Err(MqttError::ProtocolError),
     })
 }
 
 fn packet_v5(raw: &RawPacket, kind: u8) -> Result<Packet, MqttError> {
-    if kind != 3 {
-        flags(raw, if matches!(kind, 6 | 8 | 10) { 2 } else { 0 })?;
-    }
     Ok(match kind {
-        3 => Packet::Publish(publish_v5(raw)?),
-        4 => Packet::Puback(raw.parse_exact(v5_0::Puback::parse)?.packet_id()),
-        5 | 7 => Packet::Unasked,
-        6 => Packet::Pubrel(packet_id(raw.parse_exact(v5_0::Pubrel::parse)?.packet_id())?),
-        8 => {
+        PUBLISH => Packet::Publish(publish_v5(raw)?),
+        PUBACK => Packet::Puback(raw.parse_exact(v5_0::Puback::parse)?.packet_id()),
+        PUBREC | PUBCOMP => Packet::Unasked,
+        PUBREL => Packet::Pubrel(packet_id(raw.parse_exact(v5_0::Pubrel::parse)?.packet_id())?),
+        SUBSCRIBE => {
             let packet = raw.parse_exact(v5_0::Subscribe::parse)?;
             let identifier = packet.props().iter().find_map(|property| match property {
                 Property::SubscriptionIdentifier(value) => Some(value.val()),
@@ -273,14 +285,14 @@ fn packet_v5(raw: &RawPacket, kind: u8) -> Result<Packet, MqttError> {
             });
             subscribe(packet.packet_id(), identifier, packet.entries())?
         }
-        10 => {
+        UNSUBSCRIBE => {
             let packet = raw.parse_exact(v5_0::Unsubscribe::parse)?;
             let filters = packet.entries().iter().map(|filter| filter.as_str().to_owned()).collect();
             Packet::Unsubscribe { packet_id: packet_id(packet.packet_id())?, filters }
         }
-        12 if raw.remaining_length() == 0 => Packet::Pingreq,
-        12 => return Err(MqttError::MalformedPacket),
-        14 => {
+        PINGREQ if raw.remaining_length() == 0 => Packet::Pingreq,
+        PINGREQ => return Err(MqttError::MalformedPacket),
+        DISCONNECT => {
             let packet = raw.parse_exact(v5_0::Disconnect::parse)?;
             let session_expiry_s = packet.props().iter().flatten().find_map(|property| match property {
                 Property::SessionExpiryInterval(value) => Some(value.val()),
