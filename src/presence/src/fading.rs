@@ -4,7 +4,7 @@
 use crate::Moment;
 use crate::access_point::AccessPoint;
 use crate::claims::{Association, Claim, Gone, Parting};
-use crate::doze::{Doze, Kind};
+use crate::doze::{Doze, Kind, NAP_MS};
 use crate::path::Path;
 use crate::setup::Timing;
 use crate::timers::ApIndex;
@@ -42,6 +42,9 @@ const MOVING_MS: u64 = 2 * 60_000;
 /// It had come to the AP this shortly before, at this signal, and did not answer the first poll: it went on.
 const WENT_ON_DBM: i8 = -70;
 const WENT_ON_MS: u64 = 60_000;
+
+/// Who has just come to an exit and says goodbye is leaving, also in a house whose nights nobody knows yet.
+const JUST_CAME_MS: u64 = 2 * 60_000;
 
 /// Who was beside an exit for longer did not leave when its WiFi was turned off.
 const LYING_MS: u64 = 5 * 60_000;
@@ -129,7 +132,8 @@ impl Fading {
         let is_off = dbm.is_some_and(|dbm| dbm <= OFF_DBM);
         // At night phones are put down, and switched off, also where an AP hears them badly.
         let is_in_doubt = before.is_night == Some(true) && !is_off && !ap.outdoor;
-        let is_fading = ending.is_fading && unheard_ms <= polled_ms && !is_in_doubt;
+        let went_on = unheard_ms <= polled_ms && !is_in_doubt;
+        let is_fading = ending.is_fading && went_on;
         let is_outward =
             ap.state.leads_out() || before.exit_at.is_some_and(|at| heard.since(at) <= ON_THE_WAY_MS);
         let place = match (ap.exit, ap.outdoor) {
@@ -138,12 +142,15 @@ impl Fading {
             (false, _) => Place::Inside,
         };
         let is_night = before.is_night.unwrap_or(true);
+        let is_day = before.longest_ms.is_some_and(|longest_ms| longest_ms <= NAP_MS);
         let end = End {
             is_fading,
+            is_weak: ending.is_weak && went_on,
             is_outward,
             is_off,
             is_beside: dbm.is_some_and(|dbm| dbm >= BESIDE_DBM) && ending.stayed_ms < LYING_MS,
             is_night,
+            is_goodbye: is_day || (before.is_night != Some(true) && ending.stayed_ms < JUST_CAME_MS),
             is_lost: !is_night && dbm.is_some_and(|dbm| is_lost(before.path, gone.parting, dbm, unheard_ms)),
         };
         let silence = Silence {
@@ -267,6 +274,8 @@ enum Place {
 #[derive(Debug, Clone, Copy)]
 struct End {
     is_fading: bool,
+    /// At the edge for a moment only, whether or not it was seen to fall.
+    is_weak: bool,
     /// Towards an exit.
     is_outward: bool,
     /// At the very end of the AP's reach.
@@ -276,6 +285,8 @@ struct End {
     /// No fall was seen, and yet it did not lie there.
     is_lost: bool,
     is_night: bool,
+    /// A leave frame is meant as one: it is not the hour at which phones are switched off at the bedside.
+    is_goodbye: bool,
 }
 
 /// Whether a silence that began weak, and without a fall that was seen, is that of a phone on its way.
@@ -312,7 +323,12 @@ fn kind(parting: Parting, place: Place, end: &End) -> Kind {
         (Parting::Phantom, ..) => Kind::Listed,
         (Parting::LeaveFrame, OutdoorExit | IndoorExit, true) => Kind::ExitLeft,
         (Parting::LeaveFrame, OutdoorExit, false) if end.is_beside => Kind::ExitFaded,
+        (Parting::LeaveFrame, OutdoorExit | IndoorExit, false) if end.is_goodbye || end.is_weak => {
+            Kind::ExitFaded
+        }
         (Parting::LeaveFrame | Parting::PollFailed, Inside, false) if end.is_lost => Kind::Faded,
+        (_, OutdoorExit, false) if end.is_weak => Kind::ExitFaded,
+        (_, IndoorExit, false) if end.is_weak && end.is_off => Kind::ExitFaded,
         // Phones turn their WiFi off at the bedside, too.
         (Parting::LeaveFrame, _, false) => Kind::Left,
         (Parting::LeaveFrame, Inside, true) if end.is_outward => Kind::FadedOut,

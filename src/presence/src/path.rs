@@ -70,6 +70,8 @@ pub(crate) struct Ending {
     pub fall_db: u8,
     /// For how long it had been about where it ended, at the same level.
     pub stayed_ms: u64,
+    /// It was heard at the edge for a moment only.
+    pub is_weak: bool,
     /// It was heard at the edge for a moment only, and more loudly before: somebody walked off with it.
     pub is_fading: bool,
 }
@@ -166,7 +168,8 @@ impl Path {
         Ending {
             dbm: Some(dbm),
             fall_db: u8::try_from(fall).unwrap_or(u8::MAX),
-            stayed_ms: last.to.since(place.from),
+            stayed_ms: left_at.unwrap_or(last.to).since(place.from),
+            is_weak: dbm <= weak_dbm && is_passing,
             is_fading: dbm <= weak_dbm && is_passing && fall >= needed,
         }
     }

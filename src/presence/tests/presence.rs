@@ -239,6 +239,76 @@ fn leave_frame_with_a_strong_signal_at_the_exit() {
     left_between(&mut house, 100, 150);
 }
 
+/// As [`House::lived_in`], but the exit stands inside; Ann has come to it.
+fn at_the_exit_inside() -> House {
+    let mut setup = setup();
+    setup.rooms.iter_mut().for_each(|room| room.outdoor = false);
+    let mut house = House::with(setup);
+    house.all_on();
+    house.associate("kitchen", 1, ANN, -55);
+    house.associate("bedroom", 1, BEN, -50);
+    house.pass(5 * MINUTE);
+    house.forget();
+    house.roam("kitchen", "garden", 1, ANN, -55);
+    house
+}
+
+#[test]
+fn leave_frame_at_an_exit_inside() {
+    let mut house = at_the_exit_inside();
+    house.pass(MINUTE);
+    house.disconnect("garden", ANN, Change::Disassoc);
+    left_between(&mut house, 100, 150);
+    // Who had been there for longer may have switched it off, in a house whose nights nobody knows yet.
+    let mut house = at_the_exit_inside();
+    house.pass(HOUR);
+    house.disconnect("garden", ANN, Change::Disassoc);
+    house.pass(11 * HOUR);
+    house.assert_never_away();
+}
+
+#[test]
+fn leave_frame_at_an_exit_inside_by_day_and_at_night() {
+    let mut house = at_the_exit_inside();
+    let bedtime = |house: &mut House| {
+        house.doze("bedroom", BEN);
+        house.pass(6 * MINUTE);
+        house.disconnect("bedroom", BEN, Change::InactiveDeauth);
+    };
+    let morning = |house: &mut House| {
+        house.pass(8 * HOUR - 6 * MINUTE);
+        house.associate("bedroom", 1, BEN, -50);
+    };
+    for _ in 0..12 {
+        bedtime(&mut house);
+        morning(&mut house);
+        house.pass(16 * HOUR);
+    }
+    house.assert_never_away();
+    bedtime(&mut house);
+    house.disconnect("garden", ANN, Change::Disassoc);
+    morning(&mut house);
+    house.assert_never_away();
+    house.associate("garden", 1, ANN, -55);
+    house.pass(5 * HOUR);
+    house.disconnect("garden", ANN, Change::Disassoc);
+    left_between(&mut house, 100, 150);
+}
+
+#[test]
+fn weak_at_the_exit() {
+    // Nothing was heard of her before: no fall was seen, and who is there for a moment is passing.
+    let mut house = House::blank();
+    house.all_on();
+    house.associate("garden", 1, ANN, -80);
+    house.associate("bedroom", 1, BEN, -50);
+    house.pass(MINUTE);
+    house.doze("garden", ANN);
+    house.pass(5 * MINUTE);
+    house.disconnect("garden", ANN, Change::InactiveDeauth);
+    left_between(&mut house, 100, 150);
+}
+
 #[test]
 fn dozing_at_the_edge_of_the_garden() {
     // It lies there at -78 dBm and sleeps through its access point's poll: weak and steady is no walking off.

@@ -161,5 +161,5 @@ fn configuration() -> String {
             mac(phone)
         );
     }
-    text + "[timing]\nexit_s = 1\ninterior_s = 1\ndebounce_s = 1\nempty_hold_s = 1\n"
+    text + "[timing]\nexit_s = 1\ndebounce_s = 1\nempty_hold_s = 1\n"
 }
