@@ -10,6 +10,7 @@ use crate::device::{Evidence, State};
 use crate::doze::Kind;
 use crate::engine::{Engine, device_index};
 use crate::fading::Left;
+use crate::hearing::Level;
 use crate::output::{Effect, Home, Problem, Roamed};
 use crate::setup::SsidKind;
 use crate::timers::{ApIndex, DeviceIndex, Timer};
@@ -26,6 +27,9 @@ const BLIND_AGAIN_MS: u64 = 5 * 60_000;
 
 /// A second AP of one name is forgotten when it was quiet for so long.
 const DUPLICATE_OVER_MS: u64 = 5 * 60_000;
+
+/// A room is found by what was heard in this time.
+const WEIGHED_MS: u64 = 10_000;
 
 impl Engine {
     pub(crate) fn ap_mut(&mut self, ap: ApIndex) -> &mut ApState {
@@ -133,7 +137,7 @@ impl Engine {
         }
     }
 
-    /// Weighs a present device's evidence; true if its room changed.
+    /// Weighs a present device's evidence, and keeps what spoke loudest for another room; true if its room changed.
     fn evaluate_room(&mut self, device: DeviceIndex, now: Moment) -> bool {
         // While a calibration listens, somebody said where it is.
         if self.calibrating.contains_key(&device) {
@@ -144,6 +148,10 @@ impl Engine {
         let verdict = memory.rooms.evaluate(Some(association.ap), &self.model, now);
         if verdict.changed {
             memory.told = None;
+            let room = memory.rooms.room();
+            let is_there = |level: &&Level| Some(self.aps[level.ap.0 as usize].room) == room;
+            let heard = memory.hearing.since(now.before(WEIGHED_MS)).filter(is_there);
+            memory.found_by = heard.max_by_key(|level| level.dbm).copied();
         }
         if let Some(at) = verdict.look_again {
             self.timers.set(Timer::Room(device), at);

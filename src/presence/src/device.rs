@@ -78,6 +78,8 @@ pub(crate) struct Memory {
     pub rooms: RoomEstimate,
     /// Somebody said that it is in this room, and it has not left it since.
     pub told: Option<Told>,
+    /// What spoke loudest for its room when that was found.
+    pub found_by: Option<Level>,
     pub hearing: Hearing,
     pub asking: Asking,
 }
@@ -153,6 +155,7 @@ impl Memory {
             slept: None,
             rooms: RoomEstimate::default(),
             told: None,
+            found_by: None,
             hearing: Hearing::default(),
             asking: Asking::default(),
         }
@@ -496,6 +499,7 @@ impl Memory {
         self.hearing.renumber(&ap);
         self.asking.forget_pending();
         self.told = self.told.and_then(|told| Some(Told { room: room(told.room)?, ..told }));
+        self.found_by = self.found_by.and_then(|level| Some(Level { ap: ap(level.ap)?, ..level }));
         self.path.renumber(&ap);
         self.rooms.renumber(&ap, room);
     }

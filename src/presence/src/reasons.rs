@@ -5,6 +5,7 @@ use crate::access_point::AccessPoint;
 use crate::claims::Parting;
 use crate::device::{Device, State};
 use crate::fading::{Fading, Left, Silence};
+use crate::hearing::How;
 use crate::output::Reason;
 use crate::setup::Timing;
 use crate::timers::ApIndex;
@@ -37,6 +38,8 @@ impl Words<'_> {
         };
         if let Some(told) = memory.told.filter(|_| !self.anonymous) {
             because.push(Reason(format!("its room was told {} ago", duration(self.now.since(told.at)))));
+        } else {
+            because.extend(self.elsewhere(device));
         }
         if let Some(since) = memory.stale_since(self.aps, self.exits, self.timing, self.now) {
             let ago = duration(self.now.since(since));
@@ -55,6 +58,25 @@ impl Words<'_> {
             Some(dbm) => Reason(format!("connected to {name} at {dbm} dBm")),
             None => Reason(format!("connected to {name}")),
         }
+    }
+
+    /// What put a device into a room that is not its access point's.
+    fn elsewhere(&self, device: &Device) -> Option<Reason> {
+        let memory = &device.memory;
+        let association = memory.association.filter(|_| !self.anonymous && memory.is_there())?;
+        let own = &self.aps[association.ap.0 as usize];
+        let room = memory.rooms.room().filter(|room| *room != own.room)?;
+        let Some(level) = memory.found_by else {
+            let has_ap = self.aps.iter().any(|ap| ap.room == room);
+            return (!has_ap).then(|| Reason("heard as where its room was taught".to_owned()));
+        };
+        let (ap, dbm) = (self.name(level.ap), level.dbm);
+        let ago = duration(self.now.since(level.at));
+        Some(Reason(match level.how {
+            How::Associated => format!("was connected to {ap} at {dbm} dBm {ago} ago"),
+            How::Overheard => format!("overheard by {ap} at {dbm} dBm {ago} ago"),
+            How::Reported => format!("reported to hear {ap} at {dbm} dBm {ago} ago"),
+        }))
     }
 
     fn fading(&self, fading: &Fading) -> Vec<Reason> {

@@ -160,6 +160,27 @@ fn a_roam_is_said_at_once() {
 }
 
 #[test]
+fn a_room_that_is_not_the_access_points_is_explained() {
+    // She clings to the kitchen's access point, and the bedroom's overhears her.
+    let mut house = House::lived_in();
+    house.signal("kitchen", ANN, -82);
+    for _ in 0..20 {
+        house.send_event("bedroom", ANN, bss("bedroom", 1), Change::Probe { signal_dbm: Some(-48) }, 0);
+        house.pass(1);
+    }
+    let person = house.person(0);
+    assert_eq!(person.room, Some(id("bedroom")));
+    let because: Vec<String> = person.because.iter().map(ToString::to_string).collect();
+    assert_eq!(because[0], "connected to Kitchen at -82 dBm");
+    assert!(because[1].starts_with("overheard by Bedroom at -48 dBm "), "{because:?}");
+    let moved = house.moves().into_iter().next_back().unwrap();
+    assert!(moved.because.iter().any(|why| why.to_string().starts_with("overheard by Bedroom")));
+    house.roam("kitchen", "bedroom", 1, ANN, -48);
+    house.pass(30);
+    assert_eq!(house.person(0).because.len(), 1, "{:?}", house.person(0).because);
+}
+
+#[test]
 fn two_devices() {
     let mut house = House::lived_in();
     house.associate("bedroom", 0, BEN_WATCH, -50);
