@@ -1,29 +1,51 @@
 //! The one place where time is read: the monotonic clock that every decision runs on, and the wall clock that only
-//! shows. The demonstration runs the same clock faster.
+//! shows. The demonstration's stands still but for the time that its simulated home lets pass.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use whichroom_presence::Moment;
 
-/// A monotonic clock that may run faster than life, and its place on the wall clock.
+/// A monotonic clock, and its place on the wall clock.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    started: Instant,
-    speed: u32,
+    ticks: Ticks,
     wall_at_start: Timestamp,
     zone: TimeZone,
 }
 
+/// What makes time pass.
+#[derive(Debug, Clone)]
+enum Ticks {
+    /// The system's clock.
+    Life(Instant),
+    /// [`Clock::pass_to`].
+    Told(Arc<Mutex<Moment>>),
+}
+
 impl Clock {
-    /// A clock that starts now, at moment 0, and runs at the pace of life.
+    /// A clock that starts now, at moment 0.
     pub fn start() -> Clock {
-        Clock::start_at(Timestamp::now(), 1)
+        Clock::start_at(Timestamp::now())
     }
 
-    /// A clock that shows `wall` at moment 0 and runs `speed` seconds a second.
-    pub fn start_at(wall: Timestamp, speed: u32) -> Clock {
-        Clock { started: Instant::now(), speed: speed.max(1), wall_at_start: wall, zone: TimeZone::system() }
+    /// A clock that starts now and shows `wall` at moment 0.
+    pub fn start_at(wall: Timestamp) -> Clock {
+        Clock { ticks: Ticks::Life(Instant::now()), wall_at_start: wall, zone: TimeZone::system() }
+    }
+
+    /// A clock that stands at moment 0 and shows `wall` there, until it is told otherwise.
+    pub fn told_at(wall: Timestamp) -> Clock {
+        Clock { ticks: Ticks::Told(Arc::default()), wall_at_start: wall, zone: TimeZone::system() }
+    }
+
+    /// Lets the time of a clock that stands pass; its copies stand with it. It never goes back.
+    pub fn pass_to(&self, moment: Moment) {
+        if let Ticks::Told(now) = &self.ticks {
+            let mut now = now.lock().unwrap_or_else(PoisonError::into_inner);
+            *now = moment.max(*now);
+        }
     }
 
     /// What the wall clock shows at moment 0.
@@ -44,8 +66,12 @@ impl Clock {
 
     /// Now.
     pub fn now(&self) -> Moment {
-        let elapsed_us = self.started.elapsed().as_micros().saturating_mul(u128::from(self.speed));
-        Moment::from_ms(i64::try_from(elapsed_us / 1000).unwrap_or(i64::MAX))
+        match &self.ticks {
+            Ticks::Life(started) => {
+                Moment::from_ms(i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX))
+            }
+            Ticks::Told(now) => *now.lock().unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     /// `moment` on the wall clock, in milliseconds since 1970.
@@ -58,9 +84,13 @@ impl Clock {
         Moment::from_ms(unix_ms.saturating_sub(self.wall_at_start.as_millisecond()))
     }
 
-    /// How long to sleep until `moment`.
+    /// How long to sleep until `moment`. A clock that is told does not bring it by itself.
     pub fn until(&self, moment: Moment) -> Duration {
-        Duration::from_micros(moment.since(self.now()).saturating_mul(1000) / u64::from(self.speed))
+        let wait_ms = moment.since(self.now());
+        match &self.ticks {
+            Ticks::Told(_) if wait_ms > 0 => Duration::MAX,
+            Ticks::Told(_) | Ticks::Life(_) => Duration::from_millis(wait_ms),
+        }
     }
 
     /// `moment` as people read it: RFC 3339, to the second, with the zone's offset.
@@ -82,5 +112,21 @@ impl Clock {
     pub fn zoned(&self, moment: Moment) -> Zoned {
         let shift = jiff::SignedDuration::from_millis(moment.as_ms());
         self.wall_at_start.checked_add(shift).unwrap_or(Timestamp::MAX).to_zoned(self.zone.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_told_stands_but_for_that() {
+        let clock = Clock::told_at(Timestamp::UNIX_EPOCH);
+        let copy = clock.clone();
+        let moment = Moment::from_ms(400);
+        assert_eq!((copy.now(), copy.until(moment)), (Moment::from_ms(0), Duration::MAX));
+        clock.pass_to(moment);
+        clock.pass_to(Moment::from_ms(300));
+        assert_eq!((copy.now(), copy.until(moment)), (moment, Duration::ZERO));
     }
 }

@@ -284,6 +284,11 @@ impl Hub {
         [engine, self.main.published.poll_timeout(), apart, joined].into_iter().flatten().min()
     }
 
+    /// Whether it is known to be the only aggregator of its site, and tells what it decides.
+    pub fn is_active(&self) -> bool {
+        self.phase == Phase::Active
+    }
+
     /// Filters to subscribe to, once a connection.
     pub fn poll_subscribe(&mut self, place: Place) -> Option<Vec<String>> {
         match place {

@@ -21,6 +21,7 @@ mod install;
 mod names;
 mod note;
 mod outbox;
+mod passing;
 mod record;
 mod replay;
 mod report;

@@ -15,7 +15,7 @@ use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_roaming::Site;
 use whichroom_wire::aggregator::MovedKind;
-use whichroom_wire::{Id, PAYLOAD_MAX};
+use whichroom_wire::{Id, PAYLOAD_MAX, Root};
 
 use crate::Failure;
 use crate::access::Token;
@@ -26,6 +26,7 @@ use crate::history::{self, Health, Keeping};
 use crate::home_assistant::Owned;
 use crate::hub::{self, Hub, Place};
 use crate::names::{self, Findings, HostNames, Naming};
+use crate::passing::{Grant, Passing};
 use crate::record::line::Header;
 use crate::record::writer::{Target, Writer};
 use crate::samples::SampleFile;
@@ -94,6 +95,7 @@ enum Input {
     Context(Box<PageContext>),
     History(Health),
     Page(Ask),
+    Grant(Grant),
     Stop,
 }
 
@@ -283,6 +285,13 @@ impl Server {
         let _ = self.inputs.send(Input::Context(Box::new(context)));
     }
 
+    /// Lets time pass, of a clock that does not by itself.
+    pub fn grants(&self) -> impl Fn(Grant) + Send + use<> {
+        let inputs = self.inputs.clone();
+        // A stopped server drops it, and whoever waits is told so.
+        move |grant| drop(inputs.send(Input::Grant(grant)))
+    }
+
     /// Whether it stopped by itself.
     pub fn is_finished(&self) -> bool {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
@@ -395,7 +404,9 @@ struct Worker {
     recording: Option<Writer>,
     keeping: Option<Keeping>,
     hub: Hub,
+    root: Root,
     clock: Clock,
+    passing: Passing,
     state: Option<StateFile>,
     saved: Saved,
     page: watch::Sender<Arc<str>>,
@@ -436,6 +447,7 @@ impl Worker {
             .as_str()
             .bytes()
             .fold(0_u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
+        let root = Root::new(&options.site);
         let mut hub = Hub::new(
             hub::Options {
                 site: options.site,
@@ -462,7 +474,9 @@ impl Worker {
             recording: begin.recording,
             keeping,
             hub,
+            root,
             clock,
+            passing: Passing::default(),
             state: options.state,
             saved,
             page: pages.page,
@@ -507,6 +521,7 @@ impl Worker {
             self.write_recording();
             self.observe();
             self.keep(now);
+            self.passing.settle(self.hub.poll_timeout(), self.hub.is_active(), now);
             self.write_page();
             self.save_samples();
             self.save_if_due();
@@ -523,6 +538,9 @@ impl Worker {
                 // What fails on both is said once.
                 if side == Side::Outbound || self.links.outbound_is_up {
                     log_trouble(&event, "the broker");
+                }
+                if let (Side::Inbound, Event::Message { topic, .. }) = (side, &event) {
+                    self.root.below(topic).into_iter().for_each(|below| self.passing.handle_message(below));
                 }
                 if let Some(event) = self.links.merge(side, event) {
                     if matches!(event, Event::Connected { .. }) {
@@ -545,10 +563,24 @@ impl Worker {
                 // Who asked may have gone.
                 let _ = reply.send(self.hub.handle_command(&command, now, &self.clock));
             }
+            Input::Grant(grant) => {
+                self.pass_to(grant.until);
+                self.passing.handle_grant(grant);
+                return false;
+            }
             Input::Stop => return true,
         }
         self.page_stale = true;
         false
+    }
+
+    /// Time passes that was granted: what is due meanwhile is done at its time.
+    fn pass_to(&mut self, until: Moment) {
+        while let Some(at) = self.hub.poll_timeout().filter(|at| *at <= until) {
+            self.clock.pass_to(at);
+            self.hub.handle_timeout(self.clock.now(), &self.clock);
+        }
+        self.clock.pass_to(until);
     }
 
     /// Whatever happens to Home Assistant's broker, decisions go on.
@@ -664,6 +696,7 @@ impl Worker {
 
     fn observe(&mut self) {
         while let Some(effect) = self.hub.poll_effect() {
+            self.passing.handle_effect(&effect);
             match &mut self.observer {
                 Some(observer) => observer(&effect, &self.clock),
                 None => log_effect(&effect),

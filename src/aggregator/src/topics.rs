@@ -207,7 +207,7 @@ mod tests {
 
     /// The message as one line; times in the zone of the machine become `<since>` and `<stale>`.
     fn shown(effect: &Effect) -> String {
-        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap(), 1);
+        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap());
         let root = Root::new(&"home".parse().unwrap());
         let publish = publish(effect, &clock, &root, &[]).unwrap();
         let payload = String::from_utf8(publish.payload).unwrap();
@@ -326,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_device_that_thrashes() {
-        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap(), 1);
+        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap());
         let root = Root::new(&"home".parse().unwrap());
         let device =
             Device { id: "bob-phone".parse().unwrap(), name: "Bob's phone".into(), may_be_followed: true };

@@ -18,7 +18,7 @@ mod walker;
 mod world;
 
 pub use access_point::Output;
-pub use fleet::{Fleet, FleetOptions};
+pub use fleet::{Companion, Fleet, FleetOptions, Lived, Step};
 pub use plan::{AccessPoint, Incident, IncidentKind, Person, Phone, Plan, Point, Room};
 pub use variants::Variant;
 pub use walker::Truth;

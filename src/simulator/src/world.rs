@@ -191,16 +191,36 @@ impl World {
     /// Lets time pass and says what the access points' agents said meanwhile, in order.
     #[must_use]
     pub fn advance_to(&mut self, now_ms: u64) -> Vec<Output> {
-        while let Some(entry) = self.queue.first_entry() {
-            if entry.key().0 > now_ms {
-                break;
-            }
-            self.now_ms = entry.key().0;
-            let action = entry.remove();
-            self.act(action);
+        while self.next_at_ms().is_some_and(|at_ms| at_ms <= now_ms) {
+            self.act_next();
         }
         self.now_ms = self.now_ms.max(now_ms);
         std::mem::take(&mut self.outputs)
+    }
+
+    /// The same up to the first time at which anything is said, and to `until_ms` at most.
+    #[must_use]
+    pub fn advance_to_next(&mut self, until_ms: u64) -> Vec<Output> {
+        while self.outputs.is_empty() && self.next_at_ms().is_some_and(|at_ms| at_ms <= until_ms) {
+            self.act_next();
+        }
+        self.advance_to(if self.outputs.is_empty() { until_ms } else { self.now_ms })
+    }
+
+    /// Whether something was said that nobody took yet.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    fn next_at_ms(&self) -> Option<u64> {
+        self.queue.first_key_value().map(|(&(at_ms, _), _)| at_ms)
+    }
+
+    fn act_next(&mut self) {
+        if let Some(((at_ms, _), action)) = self.queue.pop_first() {
+            self.now_ms = at_ms;
+            self.act(action);
+        }
     }
 
     /// The time it was advanced to.

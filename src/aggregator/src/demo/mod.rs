@@ -1,7 +1,9 @@
 //! `whichroom demo`: the real broker, the real aggregator and its page, and a simulated home whose access points speak
 //! the contract. Decisions are printed beside the truth, and scored against it.
 
+mod companion;
 mod lines;
+mod pace;
 mod score;
 mod summary;
 
@@ -21,8 +23,11 @@ use whichroom_presence::output::Effect;
 use whichroom_simulator::{Fleet, FleetOptions, Plan, World};
 use whichroom_wire::Id;
 
+use self::companion::{Grants, LEAD_MS, Listener, join};
 use self::lines::{header, line};
+use self::pace::Pace;
 use self::score::Score;
+use self::summary::Summary;
 use crate::Failure;
 use crate::clock::Clock;
 use crate::config::{ExternalBroker, HomeAssistant, SignIn, default_site};
@@ -38,7 +43,8 @@ whichroom demo: a simulated home with six access points, four people and five ph
 between two access points; the rest is the real thing.
 
   --seed N          another home, another day (default: 1)
-  --speed X         simulated seconds a second, 1 to 1000 (default: 30)
+  --speed X         simulated seconds a second, 1 to 3600 (default: 30); what is decided does not depend on it, and a
+                    machine that does not keep up says so and is slower
   --for SECONDS     ends by itself after so many real seconds (default: when interrupted)
   --port N          port of the page on loopback (default: 8737 if it is free, else any)
   --healthy         no phone goes to and fro
@@ -46,8 +52,8 @@ between two access points; the rest is the real thing.
   --json            standard output is the summary alone, as one JSON object; the rest goes to standard error
 ";
 
-/// Beyond, a stall of this machine would be minutes of simulated silence.
-const SPEED_MAX: u32 = 1000;
+/// An hour a second.
+const SPEED_MAX: u32 = 3600;
 /// How often signals, the end and the truth on the page are looked after.
 const WATCH_EVERY: Duration = Duration::from_millis(50);
 
@@ -107,32 +113,77 @@ fn seconds(seconds: f64) -> Result<Duration, Failure> {
 fn run(options: &Options) -> Result<(), Failure> {
     let mut signals =
         Signals::new([SIGTERM, SIGINT]).map_err(|error| Failure::run(format!("signals: {error}")))?;
-    let world = World::new(plan(options), options.seed);
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let broker = Broker::start(whichroom_broker::Options {
-        listen: vec![loopback],
-        users: Vec::new(),
-        limits: Limits::default(),
-    })
-    .map_err(|error| Failure::run(format!("the embedded broker: {error}")))?;
-    let address =
-        *broker.addresses().first().ok_or_else(|| Failure::run("the embedded broker has no address"))?;
-    let clock = Clock::start_at(morning(&world), options.speed);
-    let score = Arc::new(Mutex::new(Score::new(&world)));
-    let scratch = TempDir::with_prefix("whichroom-demo-")
-        .map_err(|error| Failure::run(format!("no place for the demonstration's history: {error}")))?;
-    let server = start_server(options, &world, address, &clock, &score, scratch.path())?;
-    narrate(options.json, &headline(options, &server, address))?;
-    let fleet = start_fleet(world, address, &clock, &score)?;
-    let watched = watch(options, &mut signals, &server, &score);
-    lock(&score).close();
-    // The access points say goodbye while there is still somebody to hear them.
-    fleet.stop();
-    let stopped = server.stop();
-    broker.stop();
-    watched.and(stopped)?;
-    let summary = lock(&score).summary();
+    let demonstration = Demonstration::start(options)?;
+    demonstration.watch(options, &mut signals);
+    let summary = demonstration.stop()?;
     crate::print(&if options.json { summary.json() } else { summary.to_string() })
+}
+
+/// All of it, running.
+struct Demonstration {
+    broker: Broker,
+    server: Server,
+    fleet: Fleet,
+    score: Arc<Mutex<Score>>,
+    pace: Arc<Mutex<Pace>>,
+    /// Of the history.
+    _scratch: TempDir,
+}
+
+impl Demonstration {
+    fn start(options: &Options) -> Result<Demonstration, Failure> {
+        let world = World::new(plan(options), options.seed);
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let broker = Broker::start(whichroom_broker::Options {
+            listen: vec![loopback],
+            users: Vec::new(),
+            limits: Limits::default(),
+        })
+        .map_err(|error| Failure::run(format!("the embedded broker: {error}")))?;
+        let address =
+            *broker.addresses().first().ok_or_else(|| Failure::run("the embedded broker has no address"))?;
+        let clock = Clock::told_at(before(morning(&world)));
+        let score = Arc::new(Mutex::new(Score::new(&world)));
+        let scratch = TempDir::with_prefix("whichroom-demo-")
+            .map_err(|error| Failure::run(format!("no place for the demonstration's history: {error}")))?;
+        let server = start_server(options, &world, address, &clock, &score, scratch.path())?;
+        let grants: Grants = Box::new(server.grants());
+        join(&grants)?;
+        narrate(options.json, &headline(options, &server, address))?;
+        let pace = Arc::new(Mutex::new(Pace::new(options.speed, Instant::now())));
+        let listener =
+            Listener { grants, pace: Arc::clone(&pace), score: Arc::clone(&score), json: options.json };
+        let fleet = start_fleet(world, address, listener)?;
+        Ok(Demonstration { broker, server, fleet, score, pace, _scratch: scratch })
+    }
+
+    /// Until a signal, the end of the time that was asked for, or the server's own end.
+    fn watch(&self, options: &Options, signals: &mut Signals) {
+        let started = Instant::now();
+        let mut shown = (options.speed, BTreeMap::new());
+        loop {
+            let over = options.ends_after.is_some_and(|ends_after| started.elapsed() >= ends_after);
+            if over || self.server.is_finished() || signals.pending().next().is_some() {
+                return;
+            }
+            let now = (lock(&self.pace).speed(), lock(&self.score).truths());
+            if now != shown {
+                self.server.set_context(context(now.0, now.1.clone()));
+                shown = now;
+            }
+            std::thread::sleep(WATCH_EVERY);
+        }
+    }
+
+    fn stop(self) -> Result<Summary, Failure> {
+        lock(&self.score).close();
+        // The access points say goodbye while there is still somebody to hear them.
+        self.fleet.stop();
+        let stopped = self.server.stop();
+        self.broker.stop();
+        stopped?;
+        Ok(lock(&self.score).summary(&lock(&self.pace)))
+    }
 }
 
 /// What is told while it runs: beside the result, where that is for a program.
@@ -154,6 +205,11 @@ fn morning(world: &World) -> Timestamp {
     let midnight = Zoned::now().start_of_day();
     let morning = midnight.and_then(|midnight| midnight.checked_add(jiff::Span::new().minutes(minutes)));
     morning.map_or_else(|_| Timestamp::now(), |morning| morning.timestamp())
+}
+
+/// What the wall clock shows when the server starts, whose time begins before the home's.
+fn before(morning: Timestamp) -> Timestamp {
+    morning.checked_sub(jiff::SignedDuration::from_millis(LEAD_MS as i64)).unwrap_or(morning)
 }
 
 fn start_server(
@@ -194,7 +250,7 @@ fn start_server(
         tokens: Vec::new(),
         state: None,
         clock: clock.clone(),
-        context: context(options, BTreeMap::new()),
+        context: context(options.speed, BTreeMap::new()),
         observer: Some(Box::new(observer)),
         record: options.record.clone().map(|file| Target::new(file, MAX_MB)),
         history: Some(history::Options { path: scratch.join(history::FILE), keep: Keep::default() }),
@@ -202,50 +258,20 @@ fn start_server(
     })
 }
 
-fn start_fleet(
-    world: World,
-    broker: SocketAddr,
-    clock: &Clock,
-    score: &Arc<Mutex<Score>>,
-) -> Result<Fleet, Failure> {
+fn start_fleet(world: World, broker: SocketAddr, listener: Listener) -> Result<Fleet, Failure> {
     let options = FleetOptions { host: broker.ip().to_string(), port: broker.port(), site: default_site() };
-    let (clock, score) = (clock.clone(), Arc::clone(score));
-    let now_ms = move || u64::try_from(clock.now().as_ms()).unwrap_or(0);
-    Fleet::start(world, &options, now_ms, move |world| lock(&score).handle_second(world))
+    Fleet::start(world, &options, listener)
         .map_err(|error| Failure::run(format!("no thread for the simulated home: {error}")))
 }
 
-/// Until a signal, the end of the time that was asked for, or the server's own end.
-fn watch(
-    options: &Options,
-    signals: &mut Signals,
-    server: &Server,
-    score: &Mutex<Score>,
-) -> Result<(), Failure> {
-    let started = Instant::now();
-    let mut shown = BTreeMap::new();
-    loop {
-        let over = options.ends_after.is_some_and(|ends_after| started.elapsed() >= ends_after);
-        if over || server.is_finished() || signals.pending().next().is_some() {
-            return Ok(());
-        }
-        let truth = lock(score).truths();
-        if truth != shown {
-            server.set_context(context(options, truth.clone()));
-            shown = truth;
-        }
-        std::thread::sleep(WATCH_EVERY);
-    }
-}
-
-fn context(options: &Options, truth: BTreeMap<Id, String>) -> PageContext {
-    let simulation = Some(Simulation { speed: options.speed, truth });
+fn context(speed: u32, truth: BTreeMap<Id, String>) -> PageContext {
+    let simulation = Some(Simulation { speed, truth });
     PageContext { simulation, ..PageContext::new(default_site(), "") }
 }
 
 /// A panic in one thread is reported by itself; the figures are as good as before it.
-fn lock(score: &Mutex<Score>) -> MutexGuard<'_, Score> {
-    score.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn headline(options: &Options, server: &Server, broker: SocketAddr) -> String {

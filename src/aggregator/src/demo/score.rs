@@ -7,6 +7,7 @@ use whichroom_simulator::{Truth, World};
 use whichroom_wire::Id;
 use whichroom_wire::aggregator::{ROOM_AWAY, ROOM_UNCLEAR};
 
+use super::pace::Pace;
 use super::summary::Summary;
 use crate::score::house::run::{scorer, sight};
 use crate::score::house::scorer::{Answer, Scorer};
@@ -86,8 +87,10 @@ impl Score {
         self.people.iter().enumerate().map(truth).collect()
     }
 
-    pub(super) fn summary(&self) -> Summary {
+    pub(super) fn summary(&self, pace: &Pace) -> Summary {
         Summary {
+            speed: pace.average(),
+            slow_of: pace.is_slow().then(|| pace.asked()),
             people: self.people.len(),
             rooms: self.rooms.len(),
             rooms_without_ap: self.rooms_without_ap,
@@ -136,7 +139,7 @@ mod tests {
             score.handle_second(&world);
         }
         score.handle_effect(&says(&person, Home::Away));
-        assert_eq!(score.summary().measures.false_aways, 1);
+        assert_eq!(score.scorer.measures().false_aways, 1);
     }
 
     #[test]
@@ -147,6 +150,6 @@ mod tests {
         score.handle_effect(&says(person, Home::Home));
         score.close();
         assert!(!score.handle_effect(&says(person, Home::Away)));
-        assert_eq!(score.summary().measures.changes, 0);
+        assert_eq!(score.scorer.measures().changes, 0);
     }
 }

@@ -9,6 +9,10 @@ use crate::score::house::measures::{Measures, Quantiles, Tally, thousandths};
 /// The figures.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Summary {
+    /// How fast the home lived.
+    pub(super) speed: Option<u32>,
+    /// The machine did not keep up with this speed.
+    pub(super) slow_of: Option<u32>,
     pub(super) people: usize,
     pub(super) rooms: usize,
     pub(super) rooms_without_ap: usize,
@@ -31,12 +35,20 @@ impl Summary {
             "median_away_delay_s": measures.gates_s().median_s,
             "aways_missed": self.aways_missed(),
             "simulated_s": measures.simulated_s,
+            "speed": self.speed,
+            "kept_up": self.slow_of.is_none(),
         });
         format!("{object}\n")
     }
 
     fn room_delay_s(&self) -> Option<f64> {
         Quantiles::of(self.measures.with_ap.awake_ms.iter().copied()).median_s
+    }
+
+    /// That it was slower than was asked for.
+    fn slowness(&self) -> String {
+        let (Some(speed), Some(asked)) = (self.speed, self.slow_of) else { return String::new() };
+        format!(", {speed} times as fast: this machine does not keep up with {asked}")
     }
 
     fn aways_missed(&self) -> u64 {
@@ -56,7 +68,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let measures = &self.measures;
         let (hours, minutes) = (measures.simulated_s / 3600, measures.simulated_s / 60 % 60);
-        writeln!(f, "\n{hours} h {minutes:02} min of {} people's life", self.people)?;
+        writeln!(f, "\n{hours} h {minutes:02} min of {} people's life{}", self.people, self.slowness())?;
         writeln!(
             f,
             "  moves          {} published; {} true ones with a stay of 5 s or more",

@@ -1,16 +1,18 @@
 //! The demonstration without its broker and clock, and once with them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
-use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Session};
+use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Publish, Session};
 use whichroom_presence::Moment;
 use whichroom_presence::output::{Moved, Reason};
-use whichroom_simulator::{Incident, IncidentKind, Truth};
+use whichroom_simulator::{Companion, Incident, IncidentKind, Lived, Step, Truth};
 use whichroom_wire::aggregator::MovedKind;
 use whichroom_wire::{AgentMessage, PAYLOAD_MAX, Root, State, Topic};
 
 use super::lines::LINE_MAX;
 use super::*;
+use crate::record::reader::{Next, Reader};
 use crate::score::house::measures::Measures;
 use crate::score::house::run::{House, Rules};
 
@@ -86,6 +88,54 @@ fn the_whole_of_it_runs_over_a_real_broker_and_stops() {
     run(&options).unwrap();
 }
 
+/// Everything that decided in the first minutes of a home, line by line.
+fn decisive(speed: u32, minutes: u64) -> Vec<String> {
+    let scratch = TempDir::new().unwrap();
+    let file = scratch.path().join("home.gz");
+    let options = Options {
+        seed: 1,
+        speed,
+        ends_after: None,
+        port: Some(0),
+        healthy: false,
+        record: Some(file.clone()),
+        json: true,
+    };
+    let demonstration = Demonstration::start(&options).unwrap();
+    let lived_s = || lock(&demonstration.score).summary(&lock(&demonstration.pace)).measures.simulated_s;
+    while lived_s() <= minutes * 60 {
+        assert!(!demonstration.server.is_finished());
+        std::thread::sleep(WATCH_EVERY);
+    }
+    demonstration.stop().unwrap();
+    // Before, the server came to its broker, at its own time.
+    let times = LEAD_MS..LEAD_MS + minutes * 60_000;
+    let (_, mut reader) = Reader::open(&file).unwrap();
+    let mut lines = Vec::new();
+    loop {
+        match reader.next() {
+            Next::Given(at, given) if times.contains(&at.as_ms().unsigned_abs()) => {
+                lines.push(format!("{} {given:?}", at.as_ms()));
+            }
+            Next::Given(..) => {}
+            Next::End => return lines,
+            Next::Bad { why, .. } | Next::Cut { why, .. } => panic!("{why}"),
+        }
+    }
+}
+
+#[test]
+fn what_is_decided_does_not_depend_on_the_speed() {
+    const MINUTES: u64 = 10;
+    // No machine keeps up with the second one in a test.
+    let (slow, fast) = (decisive(100, MINUTES), decisive(SPEED_MAX, MINUTES));
+    assert!(slow.len() > 500, "{}", slow.len());
+    for (slow, fast) in slow.iter().zip(&fast) {
+        assert_eq!(slow, fast);
+    }
+    assert_eq!(slow.len(), fast.len());
+}
+
 /// A broker, and a channel of what arrives at one of its topics.
 fn broker_and_listener(filter: &str) -> (Broker, Session, mpsc::Receiver<(String, Vec<u8>)>) {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
@@ -129,13 +179,32 @@ fn decode(topic: &str, payload: &[u8]) -> AgentMessage {
     AgentMessage::decode(&topic, payload).unwrap().message
 }
 
-fn fleet(broker: SocketAddr, now_ms: u64) -> (Fleet, mpsc::Receiver<u64>) {
+/// Who follows the home at once, whatever it says, up to a time.
+struct Alone {
+    until_ms: u64,
+    seconds: mpsc::Sender<u64>,
+}
+
+impl Companion for Alone {
+    fn target_ms(&mut self, _now_ms: u64) -> u64 {
+        self.until_ms
+    }
+
+    fn live(&mut self, step: Step) {
+        (step.done)(Lived { heard: step.said, asked: 0, due_ms: None });
+    }
+
+    fn handle_second(&mut self, world: &World) {
+        // Not every test asks.
+        let _ = self.seconds.send(world.now_ms());
+    }
+}
+
+fn fleet(broker: SocketAddr, until_ms: u64) -> (Fleet, mpsc::Receiver<u64>) {
     let options = FleetOptions { host: broker.ip().to_string(), port: broker.port(), site: default_site() };
     let (seconds, lived) = mpsc::channel();
-    let on_second = move |world: &World| {
-        let _ = seconds.send(world.now_ms());
-    };
-    (Fleet::start(World::new(Plan::house(), 1), &options, move || now_ms, on_second).unwrap(), lived)
+    let fleet = Fleet::start(World::new(Plan::house(), 1), &options, Alone { until_ms, seconds }).unwrap();
+    (fleet, lived)
 }
 
 #[test]
@@ -156,6 +225,62 @@ fn two_hours_at_once_hold_the_home_back_and_lose_no_event() {
         *last = events.seq;
     }
     session.close(Duration::from_secs(1));
+    broker.stop();
+}
+
+/// Takes its time, and asks something with each tenth step; what it asked comes later still.
+struct Late {
+    steps: mpsc::Sender<Step>,
+    /// What was asked, and what of it was sent.
+    asked: Arc<[AtomicUsize; 2]>,
+    seconds: mpsc::Sender<u64>,
+}
+
+impl Companion for Late {
+    fn target_ms(&mut self, _now_ms: u64) -> u64 {
+        120_000
+    }
+
+    fn live(&mut self, step: Step) {
+        let [asked, sent] = &*self.asked;
+        assert_eq!(asked.load(Ordering::SeqCst), sent.load(Ordering::SeqCst), "time overtook a request");
+        self.steps.send(step).unwrap();
+    }
+
+    fn handle_second(&mut self, world: &World) {
+        // Nobody listens any more when enough passed.
+        let _ = self.seconds.send(world.now_ms());
+    }
+}
+
+#[test]
+fn the_home_waits_for_who_takes_longer_and_for_what_was_asked() {
+    let (broker, session, _messages) = broker_and_listener("ap/+/events");
+    let ((steps, taken), (seconds, lived)) = (mpsc::channel::<Step>(), mpsc::channel());
+    let asked = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let late = Late { steps, asked: Arc::clone(&asked), seconds };
+    let taker = std::thread::spawn(move || {
+        let topic = Root::new(&default_site()).full(&Topic::ApRequest("kitchen".parse().unwrap()));
+        for (number, step) in taken.into_iter().enumerate() {
+            let [asked, sent] = &*asked;
+            let asks = number % 10 == 9;
+            let asked = asked.fetch_add(asks.into(), Ordering::SeqCst) + usize::from(asks);
+            (step.done)(Lived { heard: step.said, asked: asked as u64, due_ms: None });
+            if asks {
+                std::thread::sleep(Duration::from_millis(20));
+                sent.store(asked, Ordering::SeqCst);
+                let payload = b"{}".to_vec();
+                session.try_publish(Publish { topic: topic.clone(), payload, retain: false }).unwrap();
+            }
+        }
+        session.close(Duration::from_secs(1));
+    });
+    let address = broker.addresses()[0];
+    let options = FleetOptions { host: address.ip().to_string(), port: address.port(), site: default_site() };
+    let fleet = Fleet::start(World::new(Plan::house(), 1), &options, late).unwrap();
+    while lived.recv_timeout(Duration::from_secs(30)).unwrap() < 120_000 {}
+    assert!(fleet.stop().is_some(), "its thread panicked");
+    taker.join().unwrap();
     broker.stop();
 }
 
@@ -199,7 +324,7 @@ fn lines_fit_and_say_what_the_truth_is() {
         because: vec![Reason("a long story. ".repeat(20))],
         at: Moment::from_ms(0),
     };
-    let clock = Clock::start_at(morning(&world), 1);
+    let clock = Clock::start_at(morning(&world));
     let line = line(&Effect::Moved(moved), &clock, &score).unwrap();
     assert!(line.starts_with("07:00:00  Anna     moved    Hall → Bedroom "), "{line}");
     assert!(line.contains("✓ Bedroom") && line.ends_with("…\n"), "{line}");

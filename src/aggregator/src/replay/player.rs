@@ -78,7 +78,7 @@ impl Player {
     /// As [`Player::open`], of a recording that is open.
     pub fn new(header: Header, reader: Reader, setup: Option<Setup>) -> Player {
         let zone = header.zone.as_deref().and_then(|name| TimeZone::get(name).ok());
-        let clock = Clock::start_at(header.started, 1).in_zone(zone.unwrap_or_else(TimeZone::system));
+        let clock = Clock::start_at(header.started).in_zone(zone.unwrap_or_else(TimeZone::system));
         let began = Moment::from_ms(header.t_ms);
         let samples = Samples::restored(header.next_sample, header.samples);
         let first = setup.clone().unwrap_or(header.config);

@@ -49,7 +49,7 @@ mod tests {
     /// A recording that begins at 22:00:00.250 in Berlin.
     fn read(text: &str) -> Result<i64, String> {
         let started = "2026-11-22T21:00:00Z".parse().unwrap();
-        let clock = Clock::start_at(started, 1).in_zone(TimeZone::get("Europe/Berlin").unwrap());
+        let clock = Clock::start_at(started).in_zone(TimeZone::get("Europe/Berlin").unwrap());
         moment(text, &clock, Moment::from_ms(250)).map(Moment::as_ms)
     }
 

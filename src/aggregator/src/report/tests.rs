@@ -46,7 +46,7 @@ impl Recording {
         let tracked: Vec<Mac> = world.phones().iter().flat_map(|phone| phone.macs()).collect();
         world.handle_tracked(&tracked);
         let site: Id = "home".parse().unwrap();
-        let clock = Clock::start_at("2026-11-22T06:00:00Z".parse().unwrap(), 1);
+        let clock = Clock::start_at("2026-11-22T06:00:00Z".parse().unwrap());
         let header = Header::new(&site, &setup, &Default::default(), &clock);
         let mut text = line::write_header(&header);
         text.push(b'\n');

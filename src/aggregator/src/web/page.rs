@@ -441,7 +441,7 @@ mod tests {
     use super::*;
 
     fn page(view: &View, context: &PageContext) -> Value {
-        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap(), 1);
+        let clock = Clock::start_at(Timestamp::from_second(1_795_334_400).unwrap());
         serde_json::from_str(&page_json(view, &HostNames::default(), &clock, context)).unwrap()
     }
 
