@@ -168,6 +168,8 @@ fn one_line_installs_configures_and_starts_with_either_package_manager() {
             _ => "apk update\napk add --upgrade whichroom-agent\n",
         };
         assert!(calls.contains(install), "{calls}");
+        // Also after the next boot.
+        assert!(calls.contains("service enable\n"), "{calls}");
         let command = ap.started_with();
         for part in ["--broker=mqtt://192.168.1.2:1883", "--site=home", "--name=kitchen", "--credentials="] {
             assert!(command.contains(part), "{part} is not in {command}\n{}", ran.said);
@@ -225,6 +227,21 @@ fn after_a_sysupgrade_the_same_line_brings_it_back_and_asks_for_no_password() {
     ap.paste(&[], None).succeeded();
     assert_eq!(ap.read("etc/config/whichroom"), config);
     assert!(ap.started_with().contains("--interval=7"));
+}
+
+#[test]
+fn what_is_in_the_lines_way_is_changed_and_the_rest_stays() {
+    let ap = AccessPoint::new("opkg");
+    ap.write(
+        "etc/config/whichroom",
+        "config agent 'agent'\n\toption broker 'mqtt://old'\n\toption enabled '0'\n\
+         \toption credentials '/etc/old'\n\toption interval '7'\n",
+    );
+    ap.paste(&LINE, Some("pw")).succeeded();
+    let config = ap.read("etc/config/whichroom");
+    assert!(config.contains("option enabled '1'") && !config.contains("option credentials"), "{config}");
+    let command = ap.started_with();
+    assert!(command.contains("--interval=7") && !command.contains("mqtt://old"), "{command}");
 }
 
 #[test]
@@ -391,6 +408,7 @@ mod tls {
 
     #[test]
     fn the_two_packages_take_each_others_place() {
+        let certificates = Certificates::new();
         for (manager, remove) in [("opkg", "opkg remove "), ("apk", "apk del ")] {
             let ap = AccessPoint::new(manager);
             ap.paste(&["--broker", "mqtt://192.168.1.2", "--name", "kitchen"], None).succeeded();
@@ -398,6 +416,14 @@ mod tls {
             ap.paste(&[&BROKER[..], &["--fingerprint", &print]].concat(), None).succeeded();
             assert!(ap.calls().contains(&format!("{remove}whichroom-agent\n")), "{}", ap.calls());
             assert!(ap.started_with().contains(&format!("--fingerprint={print}")), "{}", ap.started_with());
+            // The broker is known by one or the other.
+            let ca = certificates.file("ca.pem").display().to_string();
+            ap.paste(&[&BROKER[..], &["--ca", &ca]].concat(), None).succeeded();
+            let command = ap.started_with();
+            assert!(command.contains(&format!("--ca={ca}")) && !command.contains("fingerprint"), "{command}");
+            ap.paste(&[&BROKER[..], &["--fingerprint", &print]].concat(), None).succeeded();
+            let command = ap.started_with();
+            assert!(command.contains("--fingerprint=") && !command.contains("--ca="), "{command}");
             // After a sysupgrade the package is gone, and the address that is configured says which one it was.
             ap.paste(&[], None).succeeded();
             assert!(ap.calls().contains(" whichroom-agent-tls\n"), "{}", ap.calls());

@@ -25,16 +25,8 @@ impl Router {
             };
             match subscribed {
                 Ok(is_new) => {
-                    answers.push(match entry.at_least_once {
-                        true => SubackReasonCode::GrantedQos1,
-                        false => SubackReasonCode::GrantedQos0,
-                    });
-                    let wanted = match entry.retained {
-                        RetainHandling::SendRetained => true,
-                        RetainHandling::SendRetainedIfNotExists => is_new,
-                        RetainHandling::DoNotSendRetained => false,
-                    };
-                    with_retained.extend(wanted.then_some(entry));
+                    answers.push(granted(entry));
+                    with_retained.extend(wants_retained(entry, is_new).then_some(entry));
                 }
                 Err(reason) => {
                     refused.get_or_insert((&entry.filter, reason));
@@ -105,5 +97,18 @@ impl Router {
         });
         let answers = answers.collect();
         self.send(id, codec::unsuback(version, packet_id, answers));
+    }
+}
+
+fn granted(entry: &Entry) -> SubackReasonCode {
+    if entry.at_least_once { SubackReasonCode::GrantedQos1 } else { SubackReasonCode::GrantedQos0 }
+}
+
+/// `is_new`: there was no subscription with this filter before.
+fn wants_retained(entry: &Entry, is_new: bool) -> bool {
+    match entry.retained {
+        RetainHandling::SendRetained => true,
+        RetainHandling::SendRetainedIfNotExists => is_new,
+        RetainHandling::DoNotSendRetained => false,
     }
 }
