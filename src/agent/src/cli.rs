@@ -196,12 +196,10 @@ fn broker(text: &str) -> Result<Broker, String> {
             .to_owned());
     }
     let rest = rest.trim_end_matches('/');
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '[', ']']);
     let (host, port) = split_port(rest, if tls { TLS_PORT } else { PORT })
+        .filter(|(host, _)| is_host(host))
         .ok_or_else(|| format!("--broker {text:?}: not of the form mqtt://HOST:PORT"))?;
-    let valid = !host.is_empty() && !host.contains(['/', '?', '#', ' ', '[', ']']);
-    if !valid {
-        return Err(format!("--broker {text:?}: not of the form mqtt://HOST:PORT"));
-    }
     Ok(Broker { host: host.to_owned(), port, tls })
 }
 

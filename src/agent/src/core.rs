@@ -388,9 +388,14 @@ impl Core {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub(crate) fn poll_timeout(&self) -> u64 {
-        let own = [Some(self.table_due_ms), Some(self.radios_due_ms), self.status_due_ms, self.stop_ms];
-        let below = [self.collector.poll_timeout(), self.outbox.poll_timeout()];
-        own.into_iter().chain(below).flatten().min().unwrap_or(self.table_due_ms)
+        let others = [
+            Some(self.radios_due_ms),
+            self.status_due_ms,
+            self.stop_ms,
+            self.collector.poll_timeout(),
+            self.outbox.poll_timeout(),
+        ];
+        others.into_iter().flatten().fold(self.table_due_ms, u64::min)
     }
 
     /// Turns what was learned into what is to be sent.
