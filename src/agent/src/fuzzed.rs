@@ -150,9 +150,16 @@ pub fn leases(bytes: &[u8]) {
 pub fn credentials_file(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Err(why) = credentials::parse(&text) {
-        let is_quoted = |line: &str| line.len() > 16 && why.contains(line);
-        assert!(!text.lines().any(is_quoted), "{why}");
+        let masked: Vec<String> = text.lines().map(masked).collect();
+        assert_eq!(credentials::parse(&masked.join("\n")), Err(why));
     }
+}
+
+/// A line of credentials with other ones in it.
+fn masked(line: &str) -> String {
+    let line = line.trim_end_matches('\r');
+    let key = ["username=", "password="].into_iter().find(|key| line.starts_with(key)).unwrap_or_default();
+    format!("{key}{}", "x".repeat(line.len() - key.len()))
 }
 
 #[cfg(test)]
