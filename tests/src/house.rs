@@ -263,7 +263,8 @@ impl House {
     }
 
     /// Lets something be heard on an access point: the television's signal changes by more than an agent keeps to
-    /// itself, so that a live message follows its next poll.
+    /// itself, so that a live message follows its next poll. Each time it is another one: who stirs twice between two
+    /// polls must not bring back what the agent said last.
     pub fn stir(&self, name: &str) {
         self.bus(name).with_ap(|ap| {
             let now = Instant::now();
@@ -271,7 +272,7 @@ impl House {
                 ap.place(BSS_2, TELEVISION, Station::new(-50, now));
             }
             let Some(station) = ap.station(BSS_2, TELEVISION) else { return };
-            station.signal_dbm = if station.signal_dbm == -50 { -60 } else { -50 };
+            station.signal_dbm = if station.signal_dbm <= -85 { -40 } else { station.signal_dbm - 3 };
             station.receive(10, now);
         });
     }
