@@ -85,10 +85,11 @@ bench-page: deps
 	$(CARGO) build --release --locked -p whichroom
 	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-page
 
-# Import of a week, the report over it, the timeline, the file's size.
+# Import of a week, the report over it, the timeline, the file's size; DAYS=90 for the largest file that the default keeps.
+DAYS ?= 7
 bench-history:
 	$(CARGO) build --release --locked -p whichroom
-	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-history
+	$(CARGO) run --release --locked --quiet -p whichroom-tests --bin bench-history -- $(DAYS)
 
 footprint: deps
 	$(CARGO) build --profile router --locked -p whichroom-agent

@@ -120,3 +120,37 @@ fn a_client_leads_to_its_page_and_back() {
     assert_eq!(tab.text("document.querySelector('nav [aria-current]').textContent"), "Timeline");
     tab.expect_no_complaints();
 }
+
+#[test]
+fn what_is_too_short_to_be_seen_is_striped_by_how_long_it_was_where() {
+    let demo = Demo::start("60");
+    let mut browser = Browser::start();
+    let mut tab = browser.open(&demo.url("roaming"), Look::WIDE);
+    wait_live(&mut tab);
+    // A hundred pixels that were three parts of one access point and one of another, and a bar beside them.
+    let drawn = "import('./timeline.js').then(({ drawTimeline, hit, sizes }) => {
+        const row = { bars: [[100, 200, 2, 'full', 'left']], merged: [[0, 100, 40, [[0, 75], [1, 25]]]], signal: [], episodes: [] };
+        const data = { rows: [row], notes: [], step_ms: 60000 };
+        const range = { from: 0, to: 200 };
+        const hues = [20, 140, 260];
+        const canvas = document.body.appendChild(document.createElement('canvas'));
+        drawTimeline(canvas, data, range, { width: 200, shift: 0, hueOf: (ap) => hues[ap] });
+        const { axis, bar } = sizes();
+        const ratio = canvas.width / 200;
+        const line = canvas.getContext('2d').getImageData(0, Math.round((axis + bar + 7) * ratio), canvas.width, 1).data;
+        const colours = new Map();
+        for (let x = 0; x < 100 * ratio; x++) {
+          const colour = line.slice(4 * x, 4 * x + 3).join();
+          colours.set(colour, (colours.get(colour) ?? 0) + 1 / ratio);
+        }
+        const at = (x) => hit(data, range, { x, y: axis + 5, width: 200 });
+        return { parts: [...colours.values()].map(Math.round).sort(), counted: at(50).merged[2], beside: at(150).bar[2], none: at(150).merged };
+      })";
+    let drawn = tab.evaluate(drawn);
+    assert_eq!(drawn["parts"], serde_json::json!([26, 74]), "{drawn}");
+    assert_eq!(
+        (&drawn["counted"], &drawn["beside"], &drawn["none"]),
+        (&Value::from(40), &Value::from(2), &Value::Null)
+    );
+    tab.expect_no_complaints();
+}

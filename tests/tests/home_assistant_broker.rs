@@ -39,6 +39,13 @@ impl Apart {
     }
 }
 
+/// How often the page says that this broker is missing.
+fn troubles(page: &Value) -> usize {
+    let problems = page["problems"].as_array().map_or(&[][..], Vec::as_slice);
+    let texts = problems.iter().filter_map(|problem| problem["text"].as_str());
+    texts.filter(|text| text.starts_with("no connection to Home Assistant's broker")).count()
+}
+
 /// Anna is in the hall, Ben in the kitchen, Home Assistant elsewhere.
 fn family(apart: &Apart) -> House {
     let mut house = House::new();
@@ -119,12 +126,14 @@ fn broker_restart_of_home_assistants_delays_nothing_and_everything_comes_again()
     if let Some(aggregator) = &mut house.aggregator {
         aggregator.wait_log("no connection to Home Assistant's broker");
     }
+    house.wait_page("the outage on the page", |state| troubles(state) == 1);
     let connections = apart.observer.connections();
     apart.mosquitto.start_again();
     apart.observer.wait_connected(connections + 1);
     apart.wait_room("Kitchen");
     apart.observer.wait_last(&topic("person/ben"), |ben| ben["tracker"] == "not_home");
     apart.observer.wait_for_text(&topic("status"), "online");
+    house.wait_page("nothing of it on the page", |state| troubles(state) == 0);
 }
 
 #[test]

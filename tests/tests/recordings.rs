@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 
 use flate2::read::GzDecoder;
 use serde_json::Value;
+use whichroom_simulator::{Plan, World};
+use whichroom_tests::directory::Directory;
 use whichroom_tests::house::{ANNA, BEN, BSS_2, BSS_5, FAMILY, House, topic};
 use whichroom_tests::mosquitto::Settings;
 use whichroom_tests::observer::Arrived;
 use whichroom_tests::process::{Process, product, run, wait};
+use whichroom_tests::recorded::record;
 use whichroom_tests::ubusd::Leave;
 
 const PASSWORD: &str = "correct-horse-battery";
@@ -239,7 +242,7 @@ fn the_running_aggregator_explains() {
 
 #[test]
 fn what_is_no_recording_or_no_time_is_refused() {
-    let directory = whichroom_tests::directory::Directory::new();
+    let directory = Directory::new();
     let text = directory.write("notes.txt", "buy milk\n");
     for (arguments, because) in [
         (&["replay"][..], "which recording?"),
@@ -255,4 +258,46 @@ fn what_is_no_recording_or_no_time_is_refused() {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.code() == Some(2) && said.contains(because), "{arguments:?}: {said}");
     }
+}
+
+/// Rows of a table, as `whichroom history export` gives them.
+fn exported(history: &Path, table: &str, format: &str) -> Vec<String> {
+    let output =
+        whichroom(&["history", "export", "--history", path(history), "--table", table, "--format", format]);
+    assert!(output.status.success(), "{table}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn an_imported_day_has_every_table_and_comes_out_as_text() {
+    let directory = Directory::new();
+    let (file, history) = (directory.join("day.jsonl.gz"), directory.join("history.sqlite3"));
+    let home = World::new(Plan::house(), 1);
+    let rooms: Vec<String> = home.rooms().iter().map(|room| room.id.to_string()).collect();
+    let macs: Vec<String> =
+        home.phones().iter().flat_map(|phone| phone.macs()).map(|mac| mac.to_string()).collect();
+    record(&file, home, 1, "2026-11-22T00:00:00Z").expect("a recording");
+    let import = whichroom(&["history", "import", "--history", path(&history), path(&file)]);
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    for table in ["spans", "signals", "radios", "stays", "rooms"] {
+        let (csv, json) = (exported(&history, table, "csv"), exported(&history, table, "jsonl"));
+        assert!(json.len() > 5, "{table}: {json:?}");
+        assert_eq!(csv.len(), json.len() + 1, "{table}: a line of names, and as many rows");
+    }
+
+    assert_eq!(exported(&history, "rooms", "csv")[0], "mac,at,room,percent");
+    let mut percents = std::collections::BTreeMap::new();
+    for line in exported(&history, "rooms", "jsonl") {
+        let row: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"));
+        let (mac, at) = (text(&row["mac"]), text(&row["at"]));
+        assert!(macs.contains(&mac) && at.ends_with(":00.000Z"), "of a phone and a minute: {line}");
+        if !row["room"].is_null() {
+            assert!(rooms.contains(&text(&row["room"])), "{line}");
+            *percents.entry((mac, at)).or_insert(0) += row["percent"].as_u64().unwrap_or(1_000);
+        }
+    }
+    // Each is rounded to five percent.
+    assert!(percents.values().all(|percent| *percent <= 110), "{percents:?}");
+    let phones: std::collections::BTreeSet<&String> = percents.keys().map(|(mac, _)| mac).collect();
+    assert_eq!(phones.len(), macs.len(), "every phone was somewhere");
 }

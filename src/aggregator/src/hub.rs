@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use whichroom_mqtt::{Event, Publish, Token};
 use whichroom_presence::calibration::Samples;
-use whichroom_presence::output::{Effect, LikelyRooms, View, Witnessed};
+use whichroom_presence::output::{AddressView, Effect, LikelyRooms, View, Witnessed};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_roaming::Thrashing;
@@ -341,6 +341,11 @@ impl Hub {
     /// Something that counted, for the history.
     pub fn poll_witnessed(&mut self) -> Option<Witnessed> {
         self.decider.poll_witnessed()
+    }
+
+    /// Addresses of the configured devices, to remember what they are called.
+    pub fn addresses(&self) -> Vec<AddressView> {
+        self.decider.engine().addresses()
     }
 
     /// Where devices may be, for the history.

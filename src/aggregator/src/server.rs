@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Publish, Refused, Session};
 use whichroom_presence::calibration::Samples;
-use whichroom_presence::output::{Effect, Problem};
+use whichroom_presence::output::{Effect, Problem, View};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_roaming::Site;
@@ -412,6 +412,8 @@ struct Worker {
     page: watch::Sender<Arc<str>>,
     site: watch::Sender<Arc<Site>>,
     counted: Counted,
+    /// Why there is no connection to Home Assistant's own broker, once one was tried.
+    apart_trouble: Option<String>,
     context: PageContext,
     observer: Option<Observer>,
     web: WebServer,
@@ -485,6 +487,7 @@ impl Worker {
                 home_assistant_is_connected: links.apart_to.as_ref().map(|_| false),
                 ..Counted::default()
             },
+            apart_trouble: None,
             context: options.context,
             observer: options.observer,
             web,
@@ -555,7 +558,7 @@ impl Worker {
             Input::Context(context) => self.context = *context,
             Input::Page(Ask::Metrics(reply)) => {
                 // Who asked may have gone.
-                let _ = reply.send(metrics(&self.hub.view(now), &self.counted));
+                let _ = reply.send(metrics(&self.view(now), &self.counted));
                 return false;
             }
             Input::Page(Ask::Look) => self.page_wanted = true,
@@ -593,8 +596,12 @@ impl Worker {
             Event::Connected { .. } => {
                 log::info!("connected to Home Assistant's broker");
                 self.counted.home_assistant_is_connected = Some(true);
+                self.apart_trouble = None;
             }
-            Event::Disconnected { .. } => self.counted.home_assistant_is_connected = Some(false),
+            Event::Disconnected { ref why, .. } => {
+                self.counted.home_assistant_is_connected = Some(false);
+                self.apart_trouble = Some(why.clone());
+            }
             Event::Message { .. } | Event::Acked(_) | Event::Oversized { .. } => {}
         }
         self.hub.handle_apart(event, now, &self.clock);
@@ -608,6 +615,7 @@ impl Worker {
         let farewell = self.hub.handle_apart_replaced(broker.is_some());
         self.links.leave_apart(farewell);
         self.counted.home_assistant_is_connected = broker.as_ref().map(|_| false);
+        self.apart_trouble = None;
         self.links.start_apart(broker);
     }
 
@@ -718,9 +726,7 @@ impl Worker {
         while let Some(witnessed) = self.hub.poll_witnessed() {
             keeping.handle_witnessed(witnessed);
         }
-        if keeping.wants_likely_rooms(now) {
-            keeping.handle_likely_rooms(self.hub.likely_rooms(), now);
-        }
+        keeping.handle_likely_rooms(|| self.hub.likely_rooms(), now);
         keeping.settle(now);
         let mut is_told = false;
         while let Some((device, state)) = keeping.poll_thrashing(now) {
@@ -742,6 +748,20 @@ impl Worker {
         }
     }
 
+    /// Everything, and what needs attention although no decision waits for it.
+    fn view(&self, now: Moment) -> View {
+        let mut view = self.hub.view(now);
+        let apart = self.apart_trouble.as_ref().map(|why| Problem {
+            ap: None,
+            text: format!(
+                "no connection to Home Assistant's broker, {why}: Home Assistant shows the home as it was, decisions \
+                 go on here. Is that broker running? If so, look at [home_assistant] in the configuration"
+            ),
+        });
+        view.problems.extend(apart);
+        view
+    }
+
     /// When to write the page; never while nobody looks.
     fn page_due(&self) -> Option<Instant> {
         if !self.page_wanted && !Desk::is_watched(&self.page) {
@@ -755,7 +775,7 @@ impl Worker {
         if self.page_due().is_none_or(|at| at > Instant::now()) {
             return;
         }
-        let view = self.hub.view(self.clock.now());
+        let view = self.view(self.clock.now());
         if let Some(naming) = &self.naming {
             naming.want(self.names.wanted(&view));
         }
@@ -790,7 +810,7 @@ impl Worker {
         self.saved_at = Instant::now();
         let Some(file) = &self.state else { return };
         let snapshot = self.hub.snapshot(self.clock.now());
-        self.names.remember(&self.hub.view(self.clock.now()));
+        self.names.remember(&self.hub.addresses());
         self.saved.host_names.clone_from(self.names.remembered());
         self.saved.snapshot = Some(snapshot);
         self.saved.published = self.hub.owned(Place::Main);

@@ -392,6 +392,8 @@ pub struct AddressView {
     pub mac: Mac,
     /// Its host name and address, from the router.
     pub host: Option<Host>,
+    /// Of its owner only home or away is to be known.
+    pub home_only: bool,
 }
 
 /// Everything, for the page.

@@ -220,11 +220,12 @@ impl Engine {
         }
     }
 
-    fn addresses(&self) -> Vec<AddressView> {
-        let of = |(mac, device): (&Mac, &DeviceIndex)| AddressView {
-            device: self.devices[device.0 as usize].id.clone(),
-            mac: *mac,
-            host: self.host(*mac),
+    /// Addresses of the configured devices.
+    pub fn addresses(&self) -> Vec<AddressView> {
+        let of = |(mac, index): (&Mac, &DeviceIndex)| {
+            let device = &self.devices[index.0 as usize];
+            let home_only = self.is_home_only(device);
+            AddressView { device: device.id.clone(), mac: *mac, host: self.host(*mac), home_only }
         };
         self.device_by_mac.iter().map(of).collect()
     }

@@ -87,8 +87,9 @@ impl<'a> Index<'a> {
         let numbers = number_devices(&named, &spans, signals());
         let mut aps: BTreeSet<&Id> = rows.radios.iter().map(|radio| &radio.ap).collect();
         // Few access points and many rows: looking is cheaper than collecting.
+        let mut last = None;
         for ap in spans.iter().map(|span| &span.ap).chain(signals().map(|signal| &signal.ap)) {
-            if !aps.contains(ap) {
+            if last.replace(ap) != Some(ap) && !aps.contains(ap) {
                 aps.insert(ap);
             }
         }
@@ -105,10 +106,11 @@ impl<'a> Index<'a> {
             index.radios.entry(radio.bssid).or_default().push(radio);
         }
         index.radios.values_mut().for_each(|states| states.sort_by_key(|state| state.at));
-        index.readings = signals().filter_map(|signal| reading(signal, &numbers, &ap_numbers)).collect();
+        index.readings = readings(signals(), &numbers, &ap_numbers);
+        // They mostly come device by device in order of time: a sort that goes by such runs is several times faster.
         index
             .readings
-            .sort_unstable_by_key(|reading| (reading.device, reading.minute, reading.hearing, reading.bssid));
+            .sort_by_key(|reading| (reading.device, reading.minute, reading.hearing, reading.bssid));
         index.stories = stories(&spans, &numbers, index.devices.len());
         index.find_changes(parameters);
         index
@@ -190,8 +192,9 @@ fn number_devices<'r>(
     signals: impl Iterator<Item = &'r SignalMinute>,
 ) -> BTreeMap<Mac, DeviceNumber> {
     let mut macs: BTreeSet<Mac> = spans.iter().map(|span| span.mac).collect();
+    let mut last = None;
     for signal in signals {
-        if !macs.contains(&signal.mac) {
+        if last.replace(signal.mac) != Some(signal.mac) {
             macs.insert(signal.mac);
         }
     }
@@ -235,21 +238,44 @@ fn name_devices(
     devices
 }
 
-fn reading(
-    signal: &SignalMinute,
+fn readings<'r>(
+    signals: impl Iterator<Item = &'r SignalMinute>,
     numbers: &BTreeMap<Mac, DeviceNumber>,
     aps: &BTreeMap<&Id, ApNumber>,
-) -> Option<Reading> {
-    Some(Reading {
-        device: *numbers.get(&signal.mac)?,
-        minute: signal.minute,
-        ap: *aps.get(&signal.ap)?,
-        bssid: signal.bssid,
-        hearing: signal.hearing,
-        min_dbm: signal.min_dbm,
-        mean_dbm: signal.mean_dbm,
-        max_dbm: signal.max_dbm,
-    })
+) -> Vec<Reading> {
+    // Signals that follow each other are mostly of one device at one access point.
+    let (mut device, mut ap) = (None, None);
+    let reading = |signal: &'r SignalMinute| {
+        let device = remembered(&mut device, signal.mac, |mac| numbers.get(mac).copied())?;
+        let ap = remembered(&mut ap, &signal.ap, |id| aps.get(*id).copied())?;
+        Some(Reading {
+            device,
+            minute: signal.minute,
+            ap,
+            bssid: signal.bssid,
+            hearing: signal.hearing,
+            min_dbm: signal.min_dbm,
+            mean_dbm: signal.mean_dbm,
+            max_dbm: signal.max_dbm,
+        })
+    };
+    signals.filter_map(reading).collect()
+}
+
+/// What `find` finds for `key`; looked for only where that is another key than the last time.
+fn remembered<K: PartialEq, V: Copy>(
+    last: &mut Option<(K, V)>,
+    key: K,
+    find: impl FnOnce(&K) -> Option<V>,
+) -> Option<V> {
+    match last {
+        Some((known, value)) if *known == key => Some(*value),
+        _ => {
+            let value = find(&key)?;
+            *last = Some((key, value));
+            Some(value)
+        }
+    }
 }
 
 fn stories<'a>(spans: &[&'a Span], numbers: &BTreeMap<Mac, DeviceNumber>, devices: usize) -> Vec<Story<'a>> {

@@ -40,5 +40,5 @@ pub use site::{Device, NamedDevice, Site};
 pub use text::Section;
 pub use thrashing::{Thrashing, ThrashingWatch};
 pub use time::{MINUTE_MS, Range, Time};
-pub use timeline::{Bar, EpisodeMark, Mark, SignalPoint, Timeline, TimelineRow};
+pub use timeline::{Bar, EpisodeMark, Mark, Merged, SignalPoint, Timeline, TimelineRow};
 pub use tracker::{ROAM_GAP_MS, SILENT_MS, Snapshot, Tracker};

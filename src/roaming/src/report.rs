@@ -97,9 +97,10 @@ impl<'a> Analysis<'a> {
         Analysis { rows, site, parameters, index, episodes }
     }
 
-    /// Rows to draw, with at most so many points of signal a row and access point.
-    pub fn timeline(&self, points: u32) -> Timeline {
-        timeline::build(&self.index, &self.episodes, points)
+    /// Rows to draw, with at most so many points of signal a row and access point. Associations that are shorter than
+    /// `column_ms`, as what is too narrow to be seen, are merged with their neighbours that are as short; none with 0.
+    pub fn timeline(&self, points: u32, column_ms: u64) -> Timeline {
+        timeline::build(&self.index, &self.episodes, points, column_ms)
     }
 
     /// Everything. Notes of the range are compared over all that `rows` hold.

@@ -16,6 +16,8 @@ use crate::time::{MINUTE_MS, Range, Time};
 pub struct Timeline {
     /// What it shows.
     pub range: Range,
+    /// How long each [`SignalPoint`] is.
+    pub step_ms: u64,
     /// One a client that was associated or heard, by name.
     pub rows: Vec<TimelineRow>,
 }
@@ -27,6 +29,8 @@ pub struct TimelineRow {
     pub device: Device,
     /// Its associations, cut to the range.
     pub bars: Vec<Bar>,
+    /// Those of them that are too short to be seen one by one.
+    pub merged: Vec<Merged>,
     /// Its changes.
     pub marks: Vec<Mark>,
     /// Stretches of too many changes.
@@ -52,6 +56,19 @@ pub struct Bar {
     pub began: Began,
     /// How it ended; nothing while it lasts.
     pub ended: Option<Ended>,
+}
+
+/// Associations one after the other, each shorter than a column of the picture.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Merged {
+    /// When the first began.
+    pub begin: Time,
+    /// When the last ended.
+    pub end: Time,
+    /// How many there are, at least two.
+    pub count: u32,
+    /// How long it was on each access point, the longest first.
+    pub shares: Vec<(Id, u64)>,
 }
 
 /// A change.
@@ -97,22 +114,28 @@ pub struct SignalPoint {
     pub max_dbm: i8,
 }
 
-/// Draws at most so many stretches of signal a row and access point.
-pub(crate) fn build(index: &Index<'_>, episodes: &[Episode], points: u32) -> Timeline {
+/// A merged stretch is this many columns wide at most, so that one still sees where a client changed more, or between
+/// which others.
+const MERGED_COLUMNS: u64 = 8;
+
+/// Draws at most so many stretches of signal a row and access point; associations shorter than `column_ms` are merged.
+pub(crate) fn build(index: &Index<'_>, episodes: &[Episode], points: u32, column_ms: u64) -> Timeline {
     let step_ms = (index.range.length_ms() / u64::from(points.max(1))).max(MINUTE_MS);
-    let mut rows: Vec<TimelineRow> = index
-        .iter()
-        .map(|(number, device, story)| TimelineRow {
+    let row = |(number, device, story): (_, &Device, &Story<'_>)| {
+        let (bars, merged) = merge(bars(index.range, story), column_ms);
+        TimelineRow {
             device: device.clone(),
-            bars: bars(index.range, story),
+            bars,
+            merged,
             marks: marks(story),
             episodes: episodes.iter().filter(|episode| episode.device == *device).map(mark_episode).collect(),
             fast: fast_share(story),
             signal: signal(index, index.readings_of(number), step_ms),
-        })
-        .collect();
+        }
+    };
+    let mut rows: Vec<TimelineRow> = index.iter().map(row).collect();
     rows.sort_by(|a, b| a.device.cmp(&b.device));
-    Timeline { range: index.range, rows }
+    Timeline { range: index.range, step_ms, rows }
 }
 
 /// How a device's roams and changes of band began; a drop is no transition.
@@ -120,9 +143,9 @@ pub(crate) fn fast_share(story: &Story<'_>) -> FastShare {
     FastShare::of(story.changes.iter().filter(|change| change.kind != ChangeKind::Drop))
 }
 
-fn bars(range: Range, story: &Story<'_>) -> Vec<Bar> {
-    let visible = story.spans.iter().filter(|span| span.end >= range.from);
-    let bar = |span: &&crate::Span| Bar {
+fn bars(range: Range, story: &Story<'_>) -> impl Iterator<Item = Bar> {
+    let visible = story.spans.iter().filter(move |span| span.end >= range.from);
+    let bar = move |span: &&crate::Span| Bar {
         begin: span.begin.max(range.from),
         end: span.end.min(range.to),
         ap: span.ap.clone(),
@@ -130,7 +153,49 @@ fn bars(range: Range, story: &Story<'_>) -> Vec<Bar> {
         began: span.began,
         ended: span.ended,
     };
-    visible.map(bar).collect()
+    visible.map(bar)
+}
+
+/// Puts together what is too short to be seen, and what follows at once. What lasts stays as it is.
+fn merge(bars: impl Iterator<Item = Bar>, column_ms: u64) -> (Vec<Bar>, Vec<Merged>) {
+    let (mut kept, mut merged, mut run) = (Vec::new(), Vec::new(), Vec::new());
+    let goes_on = |run: &[Bar], bar: &Bar| {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return false };
+        bar.begin.since(last.end) < column_ms && bar.end.since(first.begin) <= MERGED_COLUMNS * column_ms
+    };
+    let mut close = |run: &mut Vec<Bar>, kept: &mut Vec<Bar>| {
+        if run.len() > 1 {
+            merged.push(Merged::of(run));
+            run.clear();
+        }
+        kept.append(run);
+    };
+    for bar in bars {
+        let is_brief = bar.ended.is_some() && bar.end.since(bar.begin) < column_ms;
+        if !is_brief || !goes_on(&run, &bar) {
+            close(&mut run, &mut kept);
+        }
+        if is_brief { run.push(bar) } else { kept.push(bar) }
+    }
+    close(&mut run, &mut kept);
+    (kept, merged)
+}
+
+impl Merged {
+    fn of(bars: &[Bar]) -> Merged {
+        let mut lengths: BTreeMap<&Id, u64> = BTreeMap::new();
+        for bar in bars {
+            *lengths.entry(&bar.ap).or_default() += bar.end.since(bar.begin);
+        }
+        let mut shares: Vec<(Id, u64)> = lengths.into_iter().map(|(ap, ms)| (ap.clone(), ms)).collect();
+        shares.sort_by_key(|(_, ms)| std::cmp::Reverse(*ms));
+        Merged {
+            begin: bars.iter().map(|bar| bar.begin).min().unwrap_or_default(),
+            end: bars.iter().map(|bar| bar.end).max().unwrap_or_default(),
+            count: u32::try_from(bars.len()).unwrap_or(u32::MAX),
+            shares,
+        }
+    }
 }
 
 fn marks(story: &Story<'_>) -> Vec<Mark> {

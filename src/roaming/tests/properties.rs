@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use common::*;
 use proptest::prelude::*;
 use whichroom_roaming::{
-    Analysis, Began, Ended, Hearing, NamedDevice, Parameters, Range, Row, Site, Snapshot, Span, Tracker,
+    Analysis, Bar, Began, Ended, Hearing, NamedDevice, Parameters, Range, Row, Site, Snapshot, Span, Tracker,
 };
-use whichroom_wire::{Change, Radio, Station};
+use whichroom_wire::{Change, Id, Radio, Station};
 
 /// Anything an access point may say, in an order and at times that make no sense.
 #[derive(Debug, Clone)]
@@ -236,7 +236,7 @@ proptest! {
         let range = Range::new(at(from * HOUR), at((from + hours) * HOUR));
         let parameters = Parameters::default();
         let analysis = Analysis::new(history.rows(), &history.site, range, &parameters);
-        let (report, timeline) = (analysis.report(), analysis.timeline(100));
+        let (report, timeline) = (analysis.report(), analysis.timeline(100, 0));
         let recounted = recount(&history, range);
         for client in &report.clients {
             let row = timeline.rows.iter().find(|row| row.device == client.device).unwrap();
@@ -271,6 +271,43 @@ proptest! {
         serde_json::to_string(&report).unwrap();
     }
 
+    /// What is too short to be drawn is merged, and nothing of it is lost: not how often, not where, not for how long.
+    #[test]
+    fn merged_associations_are_all_there(history in history(), column in 1u64..40) {
+        let column_ms = column * 30_000;
+        let range = Range::new(at(0), at(40 * HOUR));
+        let parameters = Parameters::default();
+        let analysis = Analysis::new(history.rows(), &history.site, range, &parameters);
+        let (each, coarse) = (analysis.timeline(10, 0), analysis.timeline(10, column_ms));
+        for (each, coarse) in each.rows.iter().zip(&coarse.rows) {
+            prop_assert!(each.merged.is_empty());
+            prop_assert_eq!(&each.marks, &coarse.marks);
+            let count: usize = coarse.merged.iter().map(|merged| merged.count as usize).sum();
+            prop_assert_eq!(coarse.bars.len() + count, each.bars.len());
+            let is_brief = |bar: &Bar| bar.ended.is_some() && bar.end.since(bar.begin) < column_ms;
+            let long = |bars: &[Bar]| -> Vec<Bar> { bars.iter().filter(|bar| !is_brief(bar)).cloned().collect() };
+            prop_assert_eq!(long(&coarse.bars), long(&each.bars), "what is wide enough is drawn as it is");
+            prop_assert!(coarse.bars.iter().all(|bar| each.bars.contains(bar)));
+            let mut on: BTreeMap<&Id, u64> = BTreeMap::new();
+            for bar in &coarse.bars {
+                *on.entry(&bar.ap).or_default() += bar.end.since(bar.begin);
+            }
+            for merged in &coarse.merged {
+                prop_assert!(merged.count > 1 && merged.end.since(merged.begin) <= 8 * column_ms, "{merged:?}");
+                prop_assert!(each.bars.iter().any(|bar| bar.begin == merged.begin && is_brief(bar)));
+                prop_assert!(each.bars.iter().any(|bar| bar.end == merged.end && is_brief(bar)));
+                prop_assert!(merged.shares.is_sorted_by_key(|(_, ms)| std::cmp::Reverse(*ms)));
+                for (ap, ms) in &merged.shares {
+                    *on.entry(ap).or_default() += ms;
+                }
+            }
+            for bar in &each.bars {
+                *on.entry(&bar.ap).or_default() -= bar.end.since(bar.begin);
+            }
+            prop_assert!(on.values().all(|ms| *ms == 0), "{on:?}");
+        }
+    }
+
     /// Zooming loses nothing: the changes of two halves are those of the whole.
     #[test]
     fn changes_of_two_halves_are_those_of_the_whole(history in history(), cut in 1i64..30) {
@@ -278,7 +315,7 @@ proptest! {
         let parameters = Parameters::default();
         let marks = |from, to| -> Vec<_> {
             let range = Range::new(from, to);
-            let timeline = Analysis::new(history.rows(), &history.site, range, &parameters).timeline(10);
+            let timeline = Analysis::new(history.rows(), &history.site, range, &parameters).timeline(10, 0);
             let rows = timeline.rows.into_iter();
             rows.flat_map(|row| row.marks.into_iter().map(move |mark| (row.device.mac, mark.at, mark.kind))).collect()
         };

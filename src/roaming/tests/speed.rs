@@ -94,7 +94,7 @@ fn a_report_over_a_week() {
     let ordered = begin.elapsed();
     let report = analysis.report();
     let reported = begin.elapsed();
-    let timeline = analysis.timeline(500);
+    let timeline = analysis.timeline(500, 0);
     let drawn = begin.elapsed();
     println!(
         "{} spans, {} minutes of signal: in order {ordered:?}, report {:?}, timeline {:?}",

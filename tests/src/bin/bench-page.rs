@@ -73,7 +73,8 @@ fn main() {
     }
     let clients = tab.evaluate("document.querySelectorAll('#clients li').length");
     tab.save_picture("bench-timeline");
-    let (_, week) = ask(&address, &format!("GET /api/timeline?from={}&to={}", ago_ms(DAYS), ago_ms(0)));
+    let (_, week) =
+        ask(&address, &format!("GET /api/timeline?from={}&to={}&columns=1500", ago_ms(DAYS), ago_ms(0)));
     let bars = week.windows(7).filter(|bytes| *bytes == b"\"roamed").count();
 
     let figures = json!({

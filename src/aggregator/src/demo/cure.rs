@@ -138,7 +138,7 @@ fn the_first_hour_shows_who_is_sick_and_a_healthy_home_shows_nobody() {
             home.live_for(HOUR_MS);
             let (material, range) = (&home.material, Range::new(time(0), time(HOUR_MS)));
             let parameters = Parameters::default();
-            let timeline = Analysis::new(material.rows(), &home.site, range, &parameters).timeline(300);
+            let timeline = Analysis::new(material.rows(), &home.site, range, &parameters).timeline(300, 0);
             let rows = timeline.rows.into_iter().filter(|row| !row.episodes.is_empty());
             rows.map(|row| (row.device.name, row.episodes)).collect::<Vec<_>>()
         };

@@ -26,6 +26,8 @@ pub struct Chronicle {
     begun: BTreeMap<Mac, Time>,
     /// Where devices may be, as was told last.
     likely: BTreeMap<Mac, Vec<(Id, u8)>>,
+    /// The minute of that.
+    likely_at: Option<Time>,
     entries: Vec<Entry>,
 }
 
@@ -39,6 +41,7 @@ impl Chronicle {
             stays: BTreeMap::new(),
             begun: BTreeMap::new(),
             likely: BTreeMap::new(),
+            likely_at: None,
             entries: Vec::new(),
         };
         chronicle.handle_setup(setup);
@@ -87,10 +90,15 @@ impl Chronicle {
         }
     }
 
-    /// Where devices may be in this minute. Only what is another than before is kept: a phone that sleeps costs nothing.
-    pub fn handle_likely_rooms(&mut self, likely: Vec<LikelyRooms>, minute: Time) {
+    /// Asks once a minute where devices may be. Only what is another than before is kept: a phone that sleeps costs
+    /// nothing.
+    pub fn handle_likely_rooms(&mut self, likely: impl FnOnce() -> Vec<LikelyRooms>, now: Time) {
+        let minute = now.minute();
+        if self.likely_at.replace(minute) == Some(minute) {
+            return;
+        }
         let mut before = std::mem::take(&mut self.likely);
-        for LikelyRooms { mac, rooms } in likely {
+        for LikelyRooms { mac, rooms } in likely() {
             let was = before.remove(&mac);
             if self.private.contains(&mac) || (was.is_none() && rooms.is_empty()) {
                 continue;

@@ -13,14 +13,15 @@ use whichroom_roaming::{Began, Ended, Hearing, RadioState, Range, SignalMinute, 
 use whichroom_wire::{Id, Mac};
 
 use super::writer::Writer;
-use super::{Entry, FILE, Reader, StayRow, recorded};
+use super::{Entry, FILE, Likely, Reader, StayRow, recorded};
 use crate::replay::player::Player;
 use crate::{Failure, config, state};
 
 const HELP: &str = "\
 whichroom history export: what was kept, as text.
 
-  --table NAME     spans (default), signals, radios, notes or stays
+  --table NAME     spans (default), signals, radios, notes, stays or rooms (where
+                   devices may have been, from then on)
   --format NAME    csv (default) or jsonl
   --since TIME     2026-11-22T08:15:00+01:00, or 90m, 24h, 7d before now (default: everything)
   --until TIME     the same (default: now)
@@ -79,6 +80,7 @@ enum Table {
     Radios,
     Notes,
     Stays,
+    Rooms,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +146,8 @@ fn read_table(text: &str) -> Result<Table, String> {
         "radios" => Ok(Table::Radios),
         "notes" => Ok(Table::Notes),
         "stays" => Ok(Table::Stays),
-        _ => Err("not one of spans, signals, radios, notes, stays".to_owned()),
+        "rooms" => Ok(Table::Rooms),
+        _ => Err("not one of spans, signals, radios, notes, stays, rooms".to_owned()),
     }
 }
 
@@ -255,7 +258,19 @@ fn write_table<W: Write>(
             .iter()
             .try_for_each(|note| rows.row(&NoteText { at: text(note.at), text: &note.text })),
         Table::Stays => reader.stays(range)?.iter().try_for_each(|stay| rows.row(&StayText::of(stay))),
+        Table::Rooms => reader.likely(range, None)?.iter().try_for_each(|likely| write_rooms(likely, rows)),
     }
+}
+
+/// A row a room; one without a room where nothing is known any more.
+fn write_rooms<W: Write>(likely: &Likely, rows: &mut Rows<W>) -> Result<(), ExportError> {
+    let (mac, at) = (likely.mac, text(likely.minute));
+    let mut row =
+        |room: Option<&Id>, percent: Option<u8>| rows.row(&RoomText { mac, at: &at, room, percent });
+    if likely.rooms.is_empty() {
+        return row(None, None);
+    }
+    likely.rooms.iter().try_for_each(|(room, percent)| row(Some(room), Some(*percent)))
 }
 
 /// A day at a time: there is a row a minute and device.
@@ -264,7 +279,7 @@ fn write_signals<W: Write>(reader: &Reader, range: Range, rows: &mut Rows<W>) ->
     let mut from = range.from.max(first);
     while from < range.to {
         let to = from.after(DAY_MS).min(range.to);
-        let day = reader.signals(Range::new(from, to), None)?;
+        let day = reader.signals(Range::new(from, to), None, None)?;
         day.iter().try_for_each(|signal| rows.row(&SignalText::of(signal)))?;
         from = to;
     }
@@ -392,6 +407,14 @@ impl StayText<'_> {
             room: stay.room.as_ref(),
         }
     }
+}
+
+#[derive(Serialize)]
+struct RoomText<'a> {
+    mac: Mac,
+    at: &'a str,
+    room: Option<&'a Id>,
+    percent: Option<u8>,
 }
 
 /// As people and programs read it.

@@ -33,8 +33,6 @@ pub struct Keeping {
     clock: Clock,
     /// When associations that last were written.
     open_kept: Option<Moment>,
-    /// The minute of which it is known where devices may be.
-    likely_kept: Option<Time>,
 }
 
 impl Keeping {
@@ -54,7 +52,7 @@ impl Keeping {
             chronicle.handle_past(&past.unwrap_or_default());
         }
         let history = History::start(options.path.clone(), options.keep, tell)?;
-        Ok(Keeping { chronicle, history, clock, open_kept: None, likely_kept: None })
+        Ok(Keeping { chronicle, history, clock, open_kept: None })
     }
 
     /// Another configuration.
@@ -72,16 +70,9 @@ impl Keeping {
         self.chronicle.handle_effect(effect, |moment| time(&self.clock, moment));
     }
 
-    /// Whether [`Keeping::handle_likely_rooms`] is to be called: once a minute.
-    pub fn wants_likely_rooms(&self, now: Moment) -> bool {
-        self.likely_kept != Some(time(&self.clock, now).minute())
-    }
-
-    /// Where devices may be now.
-    pub fn handle_likely_rooms(&mut self, likely: Vec<LikelyRooms>, now: Moment) {
-        let minute = time(&self.clock, now).minute();
-        self.likely_kept = Some(minute);
-        self.chronicle.handle_likely_rooms(likely, minute);
+    /// Asks once a minute where devices may be.
+    pub fn handle_likely_rooms(&mut self, likely: impl FnOnce() -> Vec<LikelyRooms>, now: Moment) {
+        self.chronicle.handle_likely_rooms(likely, time(&self.clock, now));
     }
 
     /// Somebody changed something on purpose.

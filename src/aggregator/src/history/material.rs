@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use whichroom_roaming::{Note, RadioState, Range, Row, Rows, SignalMinute, Span, notes_of_radios};
+use whichroom_roaming::{Hearing, Note, RadioState, Range, Row, Rows, SignalMinute, Span, notes_of_radios};
 use whichroom_wire::Mac;
 
 use super::{Entry, Reader};
@@ -28,7 +28,8 @@ impl Material {
     ) -> rusqlite::Result<Material> {
         Ok(Material {
             spans: reader.spans(range, macs)?,
-            signals: reader.signals(range, macs)?,
+            // Changes and the band are of associations; what others overheard is twice as much.
+            signals: reader.signals(range, macs, Some(Hearing::Associated))?,
             radios: reader.radios(range)?,
             notes: reader.notes(range)?,
         })
@@ -48,7 +49,7 @@ impl Material {
         };
         Ok(Material {
             spans: reader.spans(compared, None)?,
-            signals: reader.signals(compared, None)?,
+            signals: reader.signals(compared, None, None)?,
             radios,
             notes,
         })

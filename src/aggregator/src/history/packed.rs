@@ -29,14 +29,19 @@ pub fn pack(hour: &Hour) -> Vec<u8> {
     bytes
 }
 
-/// The hour of bytes; what is no minute is left out.
+/// The hour of bytes.
 pub fn unpack(bytes: &[u8]) -> Hour {
+    minutes(bytes).collect()
+}
+
+/// The minutes of bytes, as they lie there; what is no minute is left out.
+pub fn minutes(bytes: &[u8]) -> impl Iterator<Item = (u8, Minute)> {
     let minute = |chunk: &[u8; MINUTE_BYTES]| {
         let &[minute @ 0..60, min, mean, max, low, high] = chunk else { return None };
         let [min_dbm, mean_dbm, max_dbm] = [min, mean, max].map(u8::cast_signed);
         Some((minute, Minute { min_dbm, mean_dbm, max_dbm, count: u16::from_le_bytes([low, high]) }))
     };
-    bytes.as_chunks().0.iter().filter_map(minute).collect()
+    bytes.as_chunks().0.iter().filter_map(minute)
 }
 
 #[cfg(test)]

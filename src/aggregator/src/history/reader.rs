@@ -8,10 +8,10 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 use serde::de::value::{Error as WordError, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer as _};
-use whichroom_roaming::{Note, RadioState, Range, SignalMinute, Span, Time};
+use whichroom_roaming::{Hearing, Note, RadioState, Range, SignalMinute, Span, Time};
 use whichroom_wire::{Id, Mac};
 
-use super::packed::unpack;
+use super::packed::minutes;
 use super::schema::{self, OpenError};
 use super::{Likely, Stay, StayRow};
 
@@ -69,22 +69,28 @@ impl Reader {
         Ok(spans)
     }
 
-    /// Signals of minutes in `range`, of `macs` or of all, by device and time.
-    pub fn signals(&self, range: Range, macs: Option<&BTreeSet<Mac>>) -> rusqlite::Result<Vec<SignalMinute>> {
+    /// Signals of minutes in `range`, of `macs` or of all, of one `hearing` or of all, by device and time.
+    pub fn signals(
+        &self,
+        range: Range,
+        macs: Option<&BTreeSet<Mac>>,
+        hearing: Option<Hearing>,
+    ) -> rusqlite::Result<Vec<SignalMinute>> {
         let mut signals = Vec::new();
         let mut packed = self.connection.prepare_cached(
             "SELECT hour, bss, hearing, minutes FROM signal_hour
              WHERE device = ?1 AND hour BETWEEN ?2 AND ?3 ORDER BY hour",
         )?;
+        let is_meant = |of: Hearing| hearing.is_none_or(|hearing| hearing == of);
         let (first, last) =
             (range.from.as_ms().div_euclid(HOUR_MS), (range.to.as_ms() - 1).div_euclid(HOUR_MS));
         for (device, mac) in self.chosen(macs) {
             let begin = signals.len();
             let mut rows = packed.query([device, first, last])?;
             while let Some(row) = rows.next()? {
-                let Some((ap, bssid)) = self.bss(row, 1)? else { continue };
                 let (hour, hearing) = (row.get::<_, i64>(0)?, of_word(row, 2)?);
-                for (minute, figures) in unpack(row.get_ref(3)?.as_blob()?) {
+                let Some((ap, bssid)) = self.bss(row, 1)?.filter(|_| is_meant(hearing)) else { continue };
+                for (minute, figures) in minutes(row.get_ref(3)?.as_blob()?) {
                     let minute = Time::from_ms(hour * HOUR_MS + i64::from(minute) * MINUTE_MS);
                     if !range.contains(minute) {
                         continue;
@@ -104,7 +110,8 @@ impl Reader {
             }
             signals[begin..].sort_by_key(|signal| signal.minute);
         }
-        self.add_fresh(&mut signals, range, macs)?;
+        let is_asked = |mac: Mac, of: Hearing| is_meant(of) && macs.is_none_or(|macs| macs.contains(&mac));
+        self.add_fresh(&mut signals, range, is_asked)?;
         Ok(signals)
     }
 
@@ -125,7 +132,7 @@ impl Reader {
         &self,
         signals: &mut Vec<SignalMinute>,
         range: Range,
-        macs: Option<&BTreeSet<Mac>>,
+        is_asked: impl Fn(Mac, Hearing) -> bool,
     ) -> rusqlite::Result<()> {
         let mut fresh = self.connection.prepare_cached(
             "SELECT minute, device, bss, hearing, min_dbm, mean_dbm, max_dbm, count FROM signal_minute
@@ -136,16 +143,14 @@ impl Reader {
         let mut rows = fresh.query([from, to])?;
         while let Some(row) = rows.next()? {
             let Some(mac) = self.devices.get(&row.get(1)?).copied() else { continue };
-            let Some((ap, bssid)) = self.bss(row, 2)? else { continue };
-            if macs.is_some_and(|macs| !macs.contains(&mac)) {
-                continue;
-            }
+            let hearing = of_word(row, 3)?;
+            let Some((ap, bssid)) = self.bss(row, 2)?.filter(|_| is_asked(mac, hearing)) else { continue };
             signals.push(SignalMinute {
                 minute: Time::from_ms(row.get::<_, i64>(0)? * MINUTE_MS),
                 mac,
                 ap,
                 bssid,
-                hearing: of_word(row, 3)?,
+                hearing,
                 min_dbm: row.get(4)?,
                 mean_dbm: row.get(5)?,
                 max_dbm: row.get(6)?,

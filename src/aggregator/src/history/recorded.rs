@@ -24,6 +24,9 @@ pub fn play(file: &Path, player: &mut Player, mut take: impl FnMut(Vec<Entry>)) 
             Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
             Seen::Decided(effect, _) => chronicle.handle_effect(effect, time),
             Seen::Noted(text, at) => take(vec![Entry::Note(Note { at: time(at), text })]),
+            Seen::Settled(engine, at) => {
+                chronicle.handle_likely_rooms(|| engine.likely_rooms(), time(at));
+            }
             Seen::Bad { number, why } => bad.note(number, why),
         }
         take(chronicle.take_entries());

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 use tempfile::TempDir;
 use whichroom_presence::output::LikelyRooms;
-use whichroom_roaming::{Began, Ended, Hearing, RadioState, Range, SignalMinute, Span};
+use whichroom_roaming::{
+    Analysis, Began, Ended, Hearing, Parameters, RadioState, Range, SignalMinute, Site, Span,
+};
 
 use super::*;
 
@@ -206,7 +208,7 @@ fn where_devices_may_be_is_kept_when_it_changes_and_never_of_somebody_home_only(
     let rooms = |percent| vec![(id("hall"), percent)];
     let mut told = |minute: i64, likely: &[(u8, u8)]| {
         let likely = likely.iter().map(|(n, percent)| LikelyRooms { mac: mac(*n), rooms: rooms(*percent) });
-        chronicle.handle_likely_rooms(likely.collect(), at(minute * MINUTE));
+        chronicle.handle_likely_rooms(|| likely.collect(), at(minute * MINUTE + 7_000));
         chronicle.take_entries()
     };
     let entry =
@@ -216,6 +218,7 @@ fn where_devices_may_be_is_kept_when_it_changes_and_never_of_somebody_home_only(
     assert_eq!(told(2, &[(1, 75)]), [entry(2, rooms(75))]);
     assert_eq!(told(3, &[]), [entry(3, vec![])]);
     assert_eq!(told(4, &[]), []);
+    assert_eq!(told(4, &[(1, 75)]), [], "asked once a minute");
 }
 
 #[test]
@@ -223,7 +226,7 @@ fn minutes_read_alike_before_and_after_their_hour_is_packed() {
     let mut bench = Bench::new();
     let hour: Vec<SignalMinute> = (0..60).step_by(7).map(|minute| signal(1, minute, -60)).collect();
     bench.writer.write(&signals(&hour)).unwrap();
-    assert_eq!(bench.reader().signals(always(), None).unwrap(), hour);
+    assert_eq!(bench.reader().signals(always(), None, None).unwrap(), hour);
     let later = signal(1, 61, -70);
     // One of the hour before comes late, after it was packed.
     let late = signal(1, 59, -65);
@@ -232,9 +235,44 @@ fn minutes_read_alike_before_and_after_their_hour_is_packed() {
     bench.writer.write(&signals(&[signal(1, 125, -50)])).unwrap();
     let mut all = hour;
     all.extend([late, later, signal(1, 125, -50)]);
-    assert_eq!(bench.reader().signals(always(), None).unwrap(), all);
+    assert_eq!(bench.reader().signals(always(), None, None).unwrap(), all);
     let part = Range::new(at(7 * MINUTE), at(8 * MINUTE));
-    assert_eq!(bench.reader().signals(part, None).unwrap(), all[1..2]);
+    assert_eq!(bench.reader().signals(part, None, None).unwrap(), all[1..2]);
+}
+
+#[test]
+fn a_timeline_is_the_same_without_what_others_overheard() {
+    let mut bench = Bench::new();
+    let ended = Some(Ended::Roamed);
+    // To and fro, and what it gains is told by the signals of its associations alone.
+    let to_and_fro = (0..30).map(|n| {
+        let (ap, bssid) = if n % 2 == 0 { ("hall", 200) } else { ("attic", 201) };
+        let (begin, end) = (n * 5 * MINUTE, (n + 1) * 5 * MINUTE);
+        Span { ap: id(ap), bssid: mac(bssid), ended, ..span(1, begin, end) }
+    });
+    bench.writer.write(&spans(&to_and_fro.collect::<Vec<_>>())).unwrap();
+    let all = (0..150).flat_map(|minute| {
+        let (ap, bssid) = if minute / 5 % 2 == 0 { ("hall", 200) } else { ("attic", 201) };
+        let on = SignalMinute { ap: id(ap), bssid: mac(bssid), ..signal(1, minute, -70) };
+        let heard = |hearing| SignalMinute { hearing, ..signal(1, minute, -50) };
+        [
+            SignalMinute { hearing: Hearing::Associated, ..on },
+            heard(Hearing::Overheard),
+            heard(Hearing::Reported),
+        ]
+    });
+    bench.writer.write(&signals(&all.collect::<Vec<_>>())).unwrap();
+    let (reader, range) = (bench.reader(), Range::new(at(0), at(3 * HOUR)));
+    let timeline = |material: &Material| {
+        let (site, parameters) = (Site::default(), Parameters::default());
+        Analysis::new(material.rows(), &site, range, &parameters).timeline(100, MINUTE.unsigned_abs())
+    };
+    let read = Material::of_timeline(&reader, range, None).unwrap();
+    let everything = Material { signals: reader.signals(range, None, None).unwrap(), ..read.clone() };
+    assert!(read.signals.len() * 3 == everything.signals.len() && read.signals.len() == 150);
+    let drawn = timeline(&read);
+    assert_eq!(drawn, timeline(&everything));
+    assert!(!drawn.rows[0].episodes.is_empty() && drawn.rows[0].signal.len() >= 75);
 }
 
 #[test]
@@ -285,7 +323,7 @@ fn of_whom_nothing_is_to_be_kept_nothing_is_left() {
     bench.writer.write(&[erase]).unwrap();
     let reader = bench.reader();
     assert_eq!(reader.spans(always(), None).unwrap(), [span(2, 0, 10)]);
-    assert_eq!(reader.signals(always(), None).unwrap(), [signal(2, 70, -60)]);
+    assert_eq!(reader.signals(always(), None, None).unwrap(), [signal(2, 70, -60)]);
     assert_eq!(reader.stays(always()).unwrap().len(), 1);
 }
 
@@ -301,7 +339,7 @@ fn what_is_too_old_goes_and_what_lasts_stays() {
     bench.writer.tidy(&Keep::default(), at(now)).unwrap();
     let reader = bench.reader();
     assert_eq!(reader.spans(always(), None).unwrap().len(), 1);
-    assert_eq!(reader.signals(always(), None).unwrap(), minutes[1..]);
+    assert_eq!(reader.signals(always(), None, None).unwrap(), minutes[1..]);
     let radios = reader.radios(always()).unwrap();
     assert_eq!(
         radios.iter().map(|radio| radio.channel).collect::<Vec<_>>(),
@@ -321,7 +359,7 @@ fn a_file_that_grows_too_big_loses_its_oldest_days() {
     let keep = Keep { max_bytes: 200 << 10, ..Keep::default() };
     bench.writer.tidy(&keep, at(10 * DAY)).unwrap();
     assert!(fs::metadata(bench.path()).unwrap().len() <= keep.max_bytes + (64 << 10));
-    let left = bench.reader().signals(always(), None).unwrap();
+    let left = bench.reader().signals(always(), None, None).unwrap();
     assert!(left.first().is_some_and(|first| first.minute > at(3 * DAY)), "the oldest went");
     assert!(left.last().is_some_and(|last| last.minute > at(9 * DAY)), "the newest stayed");
 }
@@ -421,7 +459,7 @@ proptest! {
         for (device, minute) in shuffled {
             bench.writer.write(&signals(&[signal(device, minute, -60)])).unwrap();
         }
-        let read = bench.reader().signals(always(), None).unwrap();
+        let read = bench.reader().signals(always(), None, None).unwrap();
         let read: BTreeSet<(u8, i64)> = read.iter().map(|s| (s.mac.octets()[5], s.minute.as_ms() / MINUTE)).collect();
         prop_assert_eq!(read, minutes);
     }
@@ -476,6 +514,6 @@ fn killed_in_the_middle_a_hundred_times_it_opens_clean() {
         before = notes;
     }
     assert!(before > 100, "it wrote something: {before}");
-    let read = Reader::open(&path).unwrap().signals(always(), None).unwrap().len();
+    let read = Reader::open(&path).unwrap().signals(always(), None, None).unwrap().len();
     assert_eq!(i64::try_from(read).unwrap(), before * 2);
 }

@@ -49,9 +49,9 @@ impl HostNames {
 
     /// Remembers what the configured devices are called. Of people of whom only home or away is to be known nothing is
     /// kept, and nothing of addresses that are nobody's any more.
-    pub fn remember(&mut self, view: &View) {
-        self.remembered.retain(|mac, _| followed(view).any(|address| address.mac == *mac));
-        for address in followed(view) {
+    pub fn remember(&mut self, addresses: &[AddressView]) {
+        self.remembered.retain(|mac, _| followed(addresses).any(|address| address.mac == *mac));
+        for address in followed(addresses) {
             if let Some(name) = self.name(address.mac, address.host.as_ref()) {
                 self.remembered.insert(address.mac, name);
             }
@@ -63,7 +63,7 @@ impl HostNames {
         let unknown = view.unknown.iter().map(|unknown| wanted(unknown.mac, unknown.host.as_ref()));
         let mut all: Vec<Wanted> = unknown.collect();
         if !all.is_empty() {
-            all.extend(followed(view).map(|known| wanted(known.mac, known.host.as_ref())));
+            all.extend(followed(&view.addresses).map(|known| wanted(known.mac, known.host.as_ref())));
         }
         all
     }
@@ -90,7 +90,8 @@ impl HostNames {
             let known = self.name(address.mac, address.host.as_ref()).or_else(remembered);
             known.is_some_and(|known| known.eq_ignore_ascii_case(&name))
         };
-        let mut devices: Vec<&Id> = followed(view).filter(is_called).map(|address| &address.device).collect();
+        let mut devices: Vec<&Id> =
+            followed(&view.addresses).filter(is_called).map(|address| &address.device).collect();
         devices.sort_unstable();
         devices.dedup();
         let [only] = devices.as_slice() else { return None };
@@ -107,12 +108,8 @@ impl HostNames {
 }
 
 /// Addresses of devices of whose owners more than home or away may be known.
-fn followed(view: &View) -> impl Iterator<Item = &AddressView> {
-    let is_private = |device: &Id| {
-        let owner = view.devices.iter().find(|known| known.id == *device)?.person.as_ref()?;
-        view.people.iter().find(|person| person.id == *owner).map(|person| person.home_only)
-    };
-    view.addresses.iter().filter(move |address| is_private(&address.device) != Some(true))
+fn followed(addresses: &[AddressView]) -> impl Iterator<Item = &AddressView> {
+    addresses.iter().filter(|address| !address.home_only)
 }
 
 fn wanted(mac: Mac, host: Option<&Host>) -> Wanted {
@@ -129,7 +126,7 @@ fn clean(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use whichroom_presence::output::{Heard, Home};
+    use whichroom_presence::output::Heard;
 
     use super::super::Found;
     use super::*;
@@ -200,7 +197,7 @@ mod tests {
         assert_eq!(names.same_as(unknown, &stranger), Some(&anna), "by the name server");
 
         let mut names = HostNames::default();
-        names.remember(&by_lease);
+        names.remember(&by_lease.addresses);
         let names = HostNames::new(names.remembered().clone());
         assert_eq!(names.same_as(unknown, &stranger), Some(&anna), "the old lease is long over");
 
@@ -237,13 +234,9 @@ mod tests {
     fn of_somebody_home_only_nothing_is_asked_kept_or_said() {
         let mut view = view(host(STRANGER, Some("iPhone"), None));
         view.addresses[0].host = host(ANNA_MAC, Some("iPhone"), Some("192.168.1.3"));
-        let owner =
-            view.devices.iter().find(|device| device.id.as_str() == "anna-phone").unwrap().person.clone();
-        let person = view.people.iter_mut().find(|person| Some(&person.id) == owner.as_ref()).unwrap();
-        person.home_only = true;
-        assert_eq!(person.home, Home::Home);
+        view.addresses[0].home_only = true;
         let mut names = HostNames::new(BTreeMap::from([(mac(ANNA_MAC), "iPhone".to_owned())]));
-        names.remember(&view);
+        names.remember(&view.addresses);
         assert!(names.remembered().is_empty());
         assert_eq!(names.same_as(&view.unknown[0], &view), None);
         assert!(names.wanted(&view).iter().all(|wanted| wanted.mac == mac(STRANGER)));

@@ -84,7 +84,7 @@ fn run(options: Options) -> Result<(), Failure> {
     let end = player.play(until, &mut |seen| match seen {
         Seen::Comes(at) => pace.wait_for(at),
         Seen::Bad { number, why } => bad.note(number, why),
-        Seen::Witnessed(_) | Seen::Noted(..) => {}
+        Seen::Witnessed(_) | Seen::Noted(..) | Seen::Settled(..) => {}
         Seen::Decided(effect, at) => {
             let Some(decision) = decisions.of(effect, at, &clock) else { return };
             let text = if options.json { decision.json() } else { decision.line(&clock) };

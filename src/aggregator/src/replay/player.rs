@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 use whichroom_presence::calibration::Samples;
 use whichroom_presence::output::{Effect, Witnessed};
 use whichroom_presence::setup::Setup;
-use whichroom_presence::{Explanation, Moment};
+use whichroom_presence::{Engine, Explanation, Moment};
 use whichroom_wire::Id;
 
 use crate::clock::Clock;
@@ -26,6 +26,8 @@ pub enum Seen<'a> {
     Witnessed(Witnessed),
     /// Somebody noted a change.
     Noted(String, Moment),
+    /// Everything was shown that came of what was given.
+    Settled(&'a Engine, Moment),
     /// A line does not read, and is left out.
     Bad {
         /// Of the line, from 1.
@@ -178,4 +180,5 @@ fn drain(decider: &mut Decider, now: Moment, see: &mut dyn FnMut(Seen<'_>)) {
     while let Some(witnessed) = decider.poll_witnessed() {
         see(Seen::Witnessed(witnessed));
     }
+    see(Seen::Settled(decider.engine(), now));
 }

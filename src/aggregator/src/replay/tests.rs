@@ -179,7 +179,7 @@ fn replay(file: Vec<u8>, setup: Option<Setup>) -> (Decided, Player) {
     let end = player.play(None, &mut |seen| match seen {
         Seen::Decided(effect, at) => decided.push((at, effect.clone())),
         Seen::Bad { number, why } => panic!("line {number}: {why}"),
-        Seen::Comes(_) | Seen::Witnessed(_) | Seen::Noted(..) => {}
+        Seen::Comes(_) | Seen::Witnessed(_) | Seen::Noted(..) | Seen::Settled(..) => {}
     });
     assert_eq!(end, End::Over);
     (decided, player)

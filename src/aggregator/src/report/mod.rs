@@ -102,7 +102,7 @@ impl Looked {
     /// Rows to draw, with as much detail as a page shows.
     fn timeline(&self) -> Timeline {
         let (rows, parameters) = (self.material.rows(), Parameters::default());
-        let mut timeline = Analysis::new(rows, &self.site, self.range, &parameters).timeline(html::POINTS);
+        let mut timeline = Analysis::new(rows, &self.site, self.range, &parameters).timeline(html::POINTS, 0);
         let is_meant = |mac: &Mac| self.macs.as_ref().is_none_or(|macs| macs.contains(mac));
         timeline.rows.retain(|row| is_meant(&row.device.mac));
         timeline

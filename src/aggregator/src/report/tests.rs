@@ -89,7 +89,7 @@ impl Recording {
                     }
                 }
                 Seen::Witnessed(witnessed) => chronicle.handle_witnessed(witnessed, time),
-                Seen::Noted(..) | Seen::Bad { .. } | Seen::Decided(..) => {}
+                Seen::Noted(..) | Seen::Settled(..) | Seen::Bad { .. } | Seen::Decided(..) => {}
             }
             chronicle.take_entries().into_iter().for_each(|entry| material.add(entry));
         });

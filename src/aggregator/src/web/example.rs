@@ -168,6 +168,7 @@ pub fn view() -> View {
             device: id("anna-phone"),
             mac: "02:00:00:00:00:01".parse().unwrap(),
             host: None,
+            home_only: false,
         }],
         unknown: vec![
             UnknownView {

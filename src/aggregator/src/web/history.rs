@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use whichroom_roaming::{
-    Analysis, Began, Ended, EpisodeMark, FastShare, Hearing, NamedDevice, Note, Parameters, RadioState,
-    Range, Site, Time, Timeline,
+    Analysis, Bar, Began, Ended, EpisodeMark, FastShare, Hearing, Merged, NamedDevice, Note, Parameters,
+    RadioState, Range, SignalPoint, Site, Time, Timeline,
 };
 use whichroom_wire::{Id, Mac};
 
@@ -25,8 +25,11 @@ use crate::report::report_on;
 /// Longest stretch that is asked for at once.
 const RANGE_MAX_MS: u64 = 100 * 24 * 3_600_000;
 
-/// Points of signal a row and access point; a screen has no more pixels to show them.
-const POINTS: u32 = 300;
+/// How wide a picture is taken to be that does not say, and the widest, in pixels.
+const COLUMNS: u32 = 1_500;
+const COLUMNS_MAX: u32 = 10_000;
+/// A stretch of signal is as wide.
+const COLUMNS_A_POINT: u32 = 4;
 
 /// Where the page finds the past.
 #[derive(Clone)]
@@ -46,13 +49,18 @@ pub(super) struct Asked {
     to: i64,
     /// One device, by one of its MACs; all if none.
     mac: Option<String>,
+    /// How many pixels wide the stretch is drawn.
+    columns: Option<u32>,
 }
 
-/// A timeline as the page takes it: access points are numbers, and what there is much of is lists.
+/// A timeline as the page takes it: access points are numbers, what there is much of is lists, and their times are
+/// milliseconds since `from`.
 #[derive(Serialize)]
 struct Drawn<'a> {
     from: Time,
     to: Time,
+    /// Of the signal.
+    step_ms: u64,
     aps: Vec<NamedAp<'a>>,
     rows: Vec<DrawnRow<'a>>,
     notes: &'a [Note],
@@ -72,10 +80,15 @@ struct DrawnRow<'a> {
     fast: FastShare,
     episodes: &'a [EpisodeMark],
     /// Beginning, end, access point, how it began, how it ended.
-    bars: Vec<(Time, Time, usize, Began, Option<Ended>)>,
-    /// Beginning, access point, weakest, mean, strongest.
-    signal: Vec<(Time, usize, i8, i8, i8)>,
+    bars: Vec<(u64, u64, usize, Began, Option<Ended>)>,
+    /// Beginning, end, how many associations, and how long it was where.
+    merged: Vec<(u64, u64, u32, Vec<OnAp>)>,
+    /// Which step, access point, weakest, mean, strongest.
+    signal: Vec<(u64, usize, i8, i8, i8)>,
 }
+
+/// An access point, and for how many milliseconds.
+type OnAp = (usize, u64);
 
 /// Access points of a timeline by number.
 struct Aps<'a> {
@@ -94,35 +107,48 @@ impl<'a> Aps<'a> {
 }
 
 fn drawn<'a>(timeline: &'a Timeline, site: &'a Site, notes: &'a [Note]) -> Drawn<'a> {
-    let of_bars = timeline.rows.iter().flat_map(|row| row.bars.iter().map(|bar| &bar.ap));
-    let of_signal = timeline.rows.iter().flat_map(|row| row.signal.iter().map(|point| &point.ap));
-    let aps = Aps { ids: of_bars.chain(of_signal).collect(), site };
-    let rows = timeline.rows.iter().filter(|row| !row.bars.is_empty()).map(|row| DrawnRow {
-        name: &row.device.name,
-        mac: row.device.mac,
-        roams: row.marks.len(),
-        fast: row.fast,
-        episodes: &row.episodes,
-        bars: row
-            .bars
-            .iter()
-            .map(|bar| (bar.begin, bar.end, aps.number(&bar.ap), bar.began, bar.ended))
-            .collect(),
-        signal: row
-            .signal
-            .iter()
-            .map(|point| (point.at, aps.number(&point.ap), point.min_dbm, point.mean_dbm, point.max_dbm))
-            .collect(),
+    let Timeline { range, step_ms, rows } = timeline;
+    let of_bars = rows.iter().flat_map(|row| row.bars.iter().map(|bar| &bar.ap));
+    let of_merged = rows.iter().flat_map(|row| row.merged.iter().flat_map(|merged| &merged.shares));
+    let of_signal = rows.iter().flat_map(|row| row.signal.iter().map(|point| &point.ap));
+    let aps = of_bars.chain(of_merged.map(|(ap, _)| ap)).chain(of_signal).collect();
+    let aps = Aps { ids: aps, site };
+    let ms = |time: Time| time.since(range.from);
+    let rows = rows.iter().filter(|row| !row.bars.is_empty() || !row.merged.is_empty());
+    let rows = rows.map(|row| {
+        let bar = |bar: &Bar| (ms(bar.begin), ms(bar.end), aps.number(&bar.ap), bar.began, bar.ended);
+        let share = |(ap, ms): &(Id, u64)| (aps.number(ap), *ms);
+        let merged = |merged: &Merged| {
+            let Merged { begin, end, count, shares } = merged;
+            (ms(*begin), ms(*end), *count, shares.iter().map(share).collect())
+        };
+        let point = |point: &SignalPoint| {
+            let SignalPoint { at, ap, min_dbm, mean_dbm, max_dbm } = point;
+            (ms(*at) / step_ms, aps.number(ap), *min_dbm, *mean_dbm, *max_dbm)
+        };
+        DrawnRow {
+            name: &row.device.name,
+            mac: row.device.mac,
+            roams: row.marks.len(),
+            fast: row.fast,
+            episodes: &row.episodes,
+            bars: row.bars.iter().map(bar).collect(),
+            merged: row.merged.iter().map(merged).collect(),
+            signal: row.signal.iter().map(point).collect(),
+        }
     });
-    Drawn { from: timeline.range.from, to: timeline.range.to, rows: rows.collect(), aps: aps.named(), notes }
+    let rows = rows.collect();
+    Drawn { from: range.from, to: range.to, step_ms: *step_ms, rows, aps: aps.named(), notes }
 }
 
 /// `GET /api/timeline`.
 pub(super) async fn timeline(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
-    answer(shared, asked, |reader, site, range, macs| {
+    let columns = asked.columns.unwrap_or(COLUMNS).clamp(1, COLUMNS_MAX);
+    answer(shared, asked, move |reader, site, range, macs| {
         let material = Material::of_timeline(reader, range, macs)?;
         let parameters = Parameters::default();
-        let timeline = Analysis::new(material.rows(), site, range, &parameters).timeline(POINTS);
+        let analysis = Analysis::new(material.rows(), site, range, &parameters);
+        let timeline = analysis.timeline(columns / COLUMNS_A_POINT, range.length_ms() / u64::from(columns));
         Ok(serde_json::to_string(&drawn(&timeline, site, &material.notes)))
     })
     .await
@@ -144,7 +170,7 @@ struct Followed<'a> {
 /// `GET /api/device`: of the device with `mac`.
 pub(super) async fn device(State(shared): State<Arc<Shared>>, Query(asked): Query<Asked>) -> Response {
     answer(shared, asked, |reader, site, range, macs| {
-        let (spans, signals) = (reader.spans(range, macs)?, reader.signals(range, macs)?);
+        let (spans, signals) = (reader.spans(range, macs)?, reader.signals(range, macs, None)?);
         let ids = spans.iter().map(|span| &span.ap).chain(signals.iter().map(|signal| &signal.ap));
         let aps = Aps { ids: ids.collect(), site };
         let bars = spans.iter();

@@ -81,14 +81,25 @@ async function loadTimeline() {
   if (view.follows) present();
   // More than is shown, so that a small move shows something at once.
   const edge = view.span / 4;
-  const asked = { from: Math.floor(view.from - edge), to: Math.ceil(view.to + edge) };
+  const columns = Math.ceil(($("plot").clientWidth || 1000) * 1.5);
+  const asked = { from: Math.floor(view.from - edge), to: Math.ceil(view.to + edge), columns };
   const isFirst = timeline === null && !isFitted;
   isFitted = true;
-  timeline = await get("timeline", asked);
+  timeline = dated(await get("timeline", asked));
   trouble(null);
-  if (isFirst && fit(timeline.rows.flatMap((row) => row.bars.map(([begin]) => begin)))) return loadTimeline();
+  if (isFirst && fit(timeline.rows.flatMap((row) => [...row.bars, ...row.merged].map(([begin]) => begin)))) return loadTimeline();
   drawFrame();
   performance.mark("timeline");
+}
+
+/// The server counts from the beginning of what was asked for; here it is the time of the day.
+function dated(sent) {
+  const { from, step_ms: step, rows } = sent;
+  for (const { bars, merged, signal } of rows) {
+    for (const bar of [...bars, ...merged]) [bar[0], bar[1]] = [bar[0] + from, bar[1] + from];
+    for (const point of signal) point[0] = from + point[0] * step;
+  }
+  return sent;
 }
 
 /// A history that has just begun is shown as large as it is; says whether there is more to see of it then.
@@ -147,13 +158,16 @@ function showTip(event) {
   $("tip").hidden = !found.row;
   if (!found.row) return;
   const lines = [`${found.row.name}, ${time(found.at)}`];
-  if (found.bar) {
+  if (found.merged) {
+    const [begin, end, count, shares] = found.merged;
+    lines.push(`${count} associations in ${duration(end - begin)}; zoom in to see each`, ...shares.map(([ap, ms]) => `${timeline.aps[ap].name}: ${duration(ms)}`));
+  } else if (found.bar) {
     const [begin, end, ap, began, ended] = found.bar;
     lines.push(`${timeline.aps[ap].name}, for ${duration(end - begin)}`, `began: ${word(began)}; ${ended ? `ended: ${word(ended)}` : "lasts"}`);
   } else {
     lines.push("not associated");
   }
-  if (found.bar && found.point) lines.push(`signal ${found.point[3]} dBm (${found.point[2]} to ${found.point[4]})`);
+  if ((found.bar || found.merged) && found.point) lines.push(`signal ${found.point[3]} dBm (${found.point[2]} to ${found.point[4]})`);
   if (found.episode) lines.push(`${word(found.episode.kind)}: ${found.episode.changes} changes`);
   $("tip").textContent = lines.join("\n");
   const left = Math.min(Math.max(0, x + 14), Math.max(0, box.width - $("tip").offsetWidth - 4));
@@ -350,6 +364,30 @@ async function drawWhy(id) {
   body.firstChild.replaceChildren(make("p", "", says), lines(because));
 }
 
+/// A table whose rows become cards where there is no room for columns; the roles say what it is then, too. A cell is
+/// text and its class.
+function stackedTable(label, columns, rows) {
+  const part = (tag, role, name, ...children) => {
+    const element = make(tag, name, ...children);
+    element.setAttribute("role", role);
+    return element;
+  };
+  const th = (text) => {
+    const cell = part("th", "columnheader", "", text);
+    cell.scope = "col";
+    return cell;
+  };
+  const td = ([text, name], index) => {
+    const cell = part("td", "cell", name, text);
+    cell.dataset.column = columns[index];
+    return cell;
+  };
+  const tr = (cells) => part("tr", "row", "", ...cells);
+  const table = part("table", "table", "stacked", part("thead", "rowgroup", "", tr(columns.map(th))), part("tbody", "rowgroup", "", ...rows.map((cells) => tr(cells.map(td)))));
+  table.setAttribute("aria-label", label);
+  return table;
+}
+
 // ---- access points ----
 
 let radios = [];
@@ -379,24 +417,20 @@ function drawAccessPoints() {
 
 const band = (mhz) => (mhz < 3000 ? "2.4 GHz" : mhz < 5925 ? "5 GHz" : mhz < 8000 ? "6 GHz" : "60 GHz");
 
-const flag = (value) => (value === null ? make("td", "quiet", "?") : make("td", value ? "ok" : "off", value ? "on" : "off"));
+const RADIO_COLUMNS = ["Network", "Channel", "Width", "Power", "Noise", "Busy", "802.11k", "802.11v", "802.11r"];
 
-function radioTable({ id, name, radios }) {
-  const unit = (value, text) => (value === null ? "?" : `${value}${text}`);
-  const head = ["Network", "Channel", "Width", "Power", "Noise", "Busy", "802.11k", "802.11v", "802.11r"];
-  const rows = radios.map((radio) => make("tr", "",
-    make("td", "", `${radio.ssid ?? "?"} (${radio.ifname})${radio.enabled ? "" : ", off"}`),
-    make("td", "", radio.channel === null ? "?" : `${radio.channel}${radio.freq_mhz ? `, ${band(radio.freq_mhz)}` : ""}`),
-    make("td", "", unit(radio.width_mhz, " MHz")), make("td", "", unit(radio.txpower_dbm, " dBm")), make("td", "", unit(radio.noise_dbm, " dBm")),
-    make("td", "", radio.utilization_permille === null ? "?" : `${Math.round(radio.utilization_permille / 10)} %`),
-    flag(radio.rrm), flag(radio.btm), flag(radio.ft)));
-  const th = (text) => { const cell = make("th", "", text); cell.scope = "col"; return cell; };
-  const scroll = make("div", "scroll", make("table", "", make("thead", "", make("tr", "", ...head.map(th))), make("tbody", "", ...rows)));
-  scroll.tabIndex = 0;
-  scroll.dataset.focus = `radios-${id}`;
-  scroll.setAttribute("role", "region");
-  scroll.setAttribute("aria-label", `Radios of ${name}`);
-  return scroll;
+/// On a phone each row stands by itself, with the columns' names in it.
+function radioTable({ name, radios }) {
+  const unit = (value, text) => [value === null ? "?" : `${value}${text}`];
+  const flag = (value) => (value === null ? ["?", "quiet"] : value ? ["on", "ok"] : ["off", "off"]);
+  const rows = radios.map((radio) => [
+    [`${radio.ssid ?? "?"} (${radio.ifname})${radio.enabled ? "" : ", off"}`],
+    [radio.channel === null ? "?" : `${radio.channel}${radio.freq_mhz ? `, ${band(radio.freq_mhz)}` : ""}`],
+    unit(radio.width_mhz, " MHz"), unit(radio.txpower_dbm, " dBm"), unit(radio.noise_dbm, " dBm"),
+    [radio.utilization_permille === null ? "?" : `${Math.round(radio.utilization_permille / 10)} %`],
+    flag(radio.rrm), flag(radio.btm), flag(radio.ft),
+  ]);
+  return stackedTable(`Radios of ${name}`, RADIO_COLUMNS, rows);
 }
 
 // ---- advice ----

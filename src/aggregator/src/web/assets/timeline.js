@@ -3,6 +3,7 @@
 
 const AXIS = 26;
 const BAR = 15;
+const STRIPE = 2;
 const BAND = { height: 15, loudest: -35, weakest: -90 };
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -72,11 +73,11 @@ export function drawTimeline(canvas, data, range, { width, shift, hueOf }) {
   drawAxis(context, range, { width, height, shift, colours });
   const scale = width / (range.to - range.from);
   const xOf = (at) => (at - range.from) * scale;
-  data.rows.forEach((row, index) => drawRow(context, row, AXIS + index * size.row, { range, width, xOf, colours, hueOf, size }));
+  data.rows.forEach((row, index) => drawRow(context, row, AXIS + index * size.row, { range, step: data.step_ms, width, xOf, colours, hueOf, size }));
   drawNotes(context, data.notes, range, { xOf, height, colours });
 }
 
-function drawRow(context, row, top, { range, width, xOf, colours, hueOf, size }) {
+function drawRow(context, row, top, { range, step, width, xOf, colours, hueOf, size }) {
   const bar = top + size.bar;
   context.fillStyle = colours.line;
   context.fillRect(0, top, width, 1);
@@ -93,7 +94,10 @@ function drawRow(context, row, top, { range, width, xOf, colours, hueOf, size })
       context.fill();
     }
   }
-  drawBand(context, row.signal, top + size.band, { range, xOf, colours, hueOf });
+  for (const merged of row.merged) {
+    if (merged[1] >= range.from && merged[0] <= range.to) drawMerged(context, merged, bar, { xOf, colours, hueOf });
+  }
+  drawBand(context, row.signal, top + size.band, { range, step, xOf, colours, hueOf });
   for (const { begin, end, kind } of row.episodes) {
     if (end < range.from || begin > range.to) continue;
     context.strokeStyle = colours.bad;
@@ -105,12 +109,25 @@ function drawRow(context, row, top, { range, width, xOf, colours, hueOf, size })
   }
 }
 
-function drawBand(context, signal, top, { range, xOf, colours, hueOf }) {
+/// Associations that are too short to be seen one by one: stripes, as many of each access point as it had of the time.
+function drawMerged(context, [begin, end, , shares], top, { xOf, colours, hueOf }) {
+  const [left, right] = [xOf(begin), Math.max(xOf(end), xOf(begin) + 1)];
+  const total = shares.reduce((sum, [, ms]) => sum + ms, 0) || 1;
+  const owed = shares.map(() => 0);
+  for (let x = left; x < right; x += STRIPE) {
+    shares.forEach(([, ms], index) => { owed[index] += ms / total; });
+    const next = owed.indexOf(Math.max(...owed));
+    owed[next] -= 1;
+    context.fillStyle = colours.of(hueOf(shares[next][0]));
+    context.fillRect(x, top, Math.min(STRIPE, right - x), BAR);
+  }
+}
+
+function drawBand(context, signal, top, { range, step, xOf, colours, hueOf }) {
   const yOf = (dbm) => {
     const share = (Math.min(BAND.loudest, Math.max(BAND.weakest, dbm)) - BAND.weakest) / (BAND.loudest - BAND.weakest);
     return top + (1 - share) * BAND.height;
   };
-  const step = signal.length > 1 ? smallestStep(signal) : 60_000;
   for (const [at, ap, min, mean, max] of signal) {
     if (at + step < range.from || at > range.to) continue;
     const [left, wide] = [xOf(at), Math.max(xOf(at + step) - xOf(at), 1)];
@@ -119,15 +136,6 @@ function drawBand(context, signal, top, { range, xOf, colours, hueOf }) {
     context.fillStyle = colours.of(hueOf(ap));
     context.fillRect(left, yOf(mean) - 0.75, wide, 1.5);
   }
-}
-
-function smallestStep(signal) {
-  let step = Infinity;
-  for (let index = 1; index < signal.length; index++) {
-    const gap = signal[index][0] - signal[index - 1][0];
-    if (gap > 0 && gap < step) step = gap;
-  }
-  return Number.isFinite(step) ? step : 60_000;
 }
 
 function drawNotes(context, notes, range, { xOf, height, colours }) {
@@ -145,16 +153,18 @@ function drawNotes(context, notes, range, { xOf, height, colours }) {
   context.setLineDash([]);
 }
 
-/// What is at a point of a timeline: the row, its bar, and the signal there; nulls where there is none.
+/// What is at a point of a timeline: the row, its bar or what was merged, and the signal there; nulls where there is none.
 export function hit(data, range, { x, y, width }) {
   const row = data.rows[Math.floor((y - AXIS) / sizes().row)] ?? null;
   const at = range.from + (x / width) * (range.to - range.from);
   if (!row || y < AXIS) return { row: null, at };
   const slack = ((range.to - range.from) / width) * 2;
-  const bar = row.bars.find(([begin, end]) => begin - slack <= at && at <= end + slack) ?? null;
+  const isThere = ([begin, end]) => begin - slack <= at && at <= end + slack;
+  const merged = row.merged.find(isThere) ?? null;
+  const bar = merged ? null : row.bars.find(isThere) ?? null;
   const point = row.signal.filter(([time]) => time <= at).at(-1) ?? null;
   const episode = row.episodes.find(({ begin, end }) => begin - slack <= at && at <= end + slack) ?? null;
-  return { row, at, bar, point, episode };
+  return { row, at, bar, merged, point, episode };
 }
 
 /// Rooms of one device over time, on top of each other by how likely they are; paler while it was silent and its room
