@@ -11,7 +11,7 @@ const PAGES: [(&str, &str, &str); 5] = [
     (
         "device",
         "roaming#device=",
-        "document.querySelector('#device-bars tr') && !document.querySelector('#rooms-chart').hidden",
+        "document.querySelector('#device-bars td') && !document.querySelector('#rooms-chart').hidden",
     ),
     ("access-points", "roaming#access-points", "document.querySelectorAll('#aps tbody tr').length > 3"),
     ("advice", "roaming#advice", "document.documentElement.dataset.drawn === 'advice'"),

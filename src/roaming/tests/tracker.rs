@@ -95,6 +95,30 @@ fn a_fast_transition_is_a_roam_whichever_side_tells_first() {
     }
 }
 
+/// A program that dies has written what had begun.
+#[test]
+fn a_beginning_is_told_once_and_at_once() {
+    let mut home = Home::new();
+    let mut begun =
+        |home: &mut Home| home.tracker.poll_begun().map(|span| (span.bssid.octets()[5], span.begin));
+    assert_eq!(begun(&mut home), None);
+    home.authorized(1, "open", 5_000);
+    assert_eq!(begun(&mut home), Some((1, at(5_000))));
+    home.table(1, &[station(1, 10)], 35_000);
+    assert_eq!(begun(&mut home), None, "it lasts");
+    home.authorized(2, "ft", 60_000);
+    home.authorized(1, "ft", 61_000);
+    assert_eq!(
+        begun(&mut home),
+        Some((1, at(61_000))),
+        "what was over before anybody asked is a row already"
+    );
+    assert_eq!(begun(&mut home), None);
+    home.authorized(2, "ft", 90_000);
+    home.event(2, Change::Disassoc, 91_000);
+    assert_eq!(begun(&mut home), None, "it did not last until it was asked for");
+}
+
 #[test]
 fn an_end_says_why() {
     let ends = [

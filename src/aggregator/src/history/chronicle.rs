@@ -22,8 +22,6 @@ pub struct Chronicle {
     thrashing: ThrashingWatch,
     private: BTreeSet<Mac>,
     stays: BTreeMap<Id, (bool, Option<Id>)>,
-    /// When the associations began that were told while they lasted.
-    begun: BTreeMap<Mac, Time>,
     /// Where devices may be, as was told last.
     likely: BTreeMap<Mac, Vec<(Id, u8)>>,
     /// The minute of that.
@@ -39,7 +37,6 @@ impl Chronicle {
             thrashing: ThrashingWatch::new(Parameters::default()),
             private: BTreeSet::new(),
             stays: BTreeMap::new(),
-            begun: BTreeMap::new(),
             likely: BTreeMap::new(),
             likely_at: None,
             entries: Vec::new(),
@@ -152,12 +149,9 @@ impl Chronicle {
 
     /// Those of [`Chronicle::open`] that began since this was called last.
     pub fn take_begun(&mut self) -> Vec<Entry> {
-        let is_new = |span: &&Span| self.begun.get(&span.mac) != Some(&span.begin);
-        let is_kept = |span: &&Span| !self.private.contains(&span.mac);
-        let begun: Vec<Span> = self.tracker.open_spans().filter(is_new).filter(is_kept).cloned().collect();
-        self.begun.extend(begun.iter().map(|span| (span.mac, span.begin)));
-        self.begun.retain(|mac, _| self.tracker.open_span(*mac).is_some());
-        begun.into_iter().map(|span| Entry::Row(Row::Span(span))).collect()
+        let begun = std::iter::from_fn(|| self.tracker.poll_begun());
+        let kept = begun.filter(|span| !self.private.contains(&span.mac));
+        kept.map(|span| Entry::Row(Row::Span(span))).collect()
     }
 
     /// For the state file.

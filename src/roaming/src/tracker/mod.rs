@@ -58,6 +58,8 @@ pub struct Tracker {
     closing: BTreeSet<(Time, Mac)>,
     rows: VecDeque<Row>,
     dropped: u64,
+    /// Devices whose association began since [`Tracker::poll_begun`] was asked.
+    begun: BTreeSet<Mac>,
 }
 
 #[derive(Debug, Default)]
@@ -291,6 +293,16 @@ impl Tracker {
         self.rows.pop_front()
     }
 
+    /// An association that began since it was asked for, and lasts.
+    pub fn poll_begun(&mut self) -> Option<Span> {
+        while let Some(key) = self.begun.pop_first() {
+            if let Some(open) = self.devices.get(&key).and_then(Device::open) {
+                return Some(open.clone());
+            }
+        }
+        None
+    }
+
     /// Associations that last.
     pub fn open_spans(&self) -> impl Iterator<Item = &Span> {
         self.devices.values().filter_map(Device::open)
@@ -388,9 +400,12 @@ impl Tracker {
         change: impl FnOnce(&mut Device, &mut Vec<Span>) -> T,
     ) -> Option<T> {
         let device = self.devices.get_mut(&key)?;
-        let due_before = device.due();
+        let (due_before, begun_before) = (device.due(), device.open().map(|open| open.begin));
         let mut spans = Vec::new();
         let result = change(device, &mut spans);
+        if device.open().is_some_and(|open| Some(open.begin) != begun_before) {
+            self.begun.insert(key);
+        }
         let due = device.due();
         if due != due_before {
             due_before.map(|due| self.closing.remove(&(due, key)));

@@ -27,6 +27,9 @@ function time(at, withDay = true) {
   return withDay ? `${text.slice(0, 10)} ${text.slice(11, 19)}` : text.slice(11, 19);
 }
 
+/// The day is said once.
+const endOf = (begin, end) => time(end, time(begin).slice(0, 10) !== time(end).slice(0, 10));
+
 const get = (name, parameters) => ask(`${name}?${new URLSearchParams(parameters)}`);
 
 function trouble(error) {
@@ -44,6 +47,8 @@ function hueOf(id) {
 const hueOfRoom = (id) => state.rooms.find((room) => room.id === id)?.hue ?? null;
 
 const apName = (id) => state.access_points.find((ap) => ap.id === id)?.name ?? id;
+
+const devices = () => [...state.people.flatMap((person) => person.devices), ...state.things];
 
 function legend(list, entries) {
   show(list, entries, ({ name }) => name, (element, { name, hue }) => element.replaceChildren(swatch(hue), name));
@@ -294,8 +299,7 @@ async function loadDevice() {
     isFitted = true;
     if (view.follows && fit(followed.bars.map(([begin]) => begin))) return loadDevice();
   }
-  const devices = [...state.people.flatMap((person) => person.devices), ...state.things];
-  const known = devices.find((device) => device.name === followed.name);
+  const known = devices().find((device) => device.name === followed.name);
   $("device-title").textContent = followed.name ?? mac;
   document.title = `${followed.name ?? mac} · WhichRoom`;
   $("device-says").textContent = `${time(range.from)} to ${time(range.to)}, ${many(followed.bars.length, "association", "associations")}.`;
@@ -305,9 +309,9 @@ async function loadDevice() {
   const hues = followed.aps.map(({ id }) => hueOf(id));
   drawChart($("chart-canvas"), followed.signals, silences, range, { width: $("chart").clientWidth, shift: shift(), hueOf: (ap) => hues[ap] });
   saySilences(silences);
-  $("device-bars").replaceChildren(...followed.bars.toReversed().slice(0, 200).map(([begin, end, ap, began, ended]) =>
-    make("tr", "", ...[time(begin), ended ? time(end) : "now", followed.aps[ap].name, duration(end - begin), word(began), ended ? word(ended) : "lasts"]
-      .map((text) => make("td", "", text)))));
+  const bars = followed.bars.toReversed().slice(0, 200).map(([begin, end, ap, began, ended]) =>
+    [[followed.aps[ap].name], [time(begin), "wide"], [ended ? endOf(begin, end) : "now"], [duration(end - begin)], [word(began)], [ended ? word(ended) : "lasts"]]);
+  $("device-bars").replaceChildren(bars.length === 0 ? make("p", "quiet", "None in this stretch of time.") : stackedTable("Associations", ["Access point", "From", "To", "For", "Began by", "Ended"], bars));
   await drawWhy(known?.id);
   document.documentElement.dataset.drawn = "device";
 }
@@ -400,11 +404,17 @@ async function loadAccessPoints() {
   document.documentElement.dataset.drawn = "access-points";
 }
 
+/// How many are on it, and those that have a name.
+function clientsOf({ name, stations }) {
+  const named = devices().filter((device) => device.state === "present" && device.ap === name).map((device) => device.name);
+  return `${many(stations, "client", "clients")}${named.length ? ` (${named.join(", ")})` : ""}`;
+}
+
 function drawAccessPoints() {
   $("aps-empty").hidden = state.access_points.length > 0;
   const items = state.access_points.map((ap) => ({
     id: ap.id, name: ap.name, hue: hueOf(ap.id), link: ap.link, problems: ap.problems,
-    health: [ap.link.replace("-", " "), many(ap.stations, "client", "clients"), ap.release ? `OpenWrt ${ap.release}` : "", ap.version ? `agent ${ap.version}` : "",
+    health: [ap.link.replace("-", " "), clientsOf(ap), ap.release ? `OpenWrt ${ap.release}` : "", ap.version ? `agent ${ap.version}` : "",
       ap.sources.length ? `reads ${ap.sources.join(", ")}` : ""].filter(Boolean).join(", "),
     radios: radios.filter((radio) => radio.ap === ap.id).map((radio) => ({ ...radio, at: null })),
   }));

@@ -57,10 +57,12 @@ function drawAxis(context, range, { width, height, shift, colours }) {
   context.textBaseline = "middle";
   for (const { at, text, midnight } of ticks(range, width, shift)) {
     const x = ((at - range.from) / (range.to - range.from)) * width;
+    const top = midnight ? 0 : AXIS - 5;
     context.fillStyle = colours.line;
-    context.fillRect(x, midnight ? 0 : AXIS - 5, 1, height);
+    context.fillRect(x, top, 1, height - top);
     context.fillStyle = midnight ? colours.ink : colours.quiet;
-    context.fillText(text, x + 4, AXIS / 2);
+    // Half a time is none.
+    if (x + 4 + context.measureText(text).width <= width) context.fillText(text, x + 4, AXIS / 2);
   }
 }
 
