@@ -147,7 +147,8 @@ fn what_is_too_short_to_be_seen_is_striped_by_how_long_it_was_where() {
         return { parts: [...colours.values()].map(Math.round).sort(), counted: at(50).merged[2], beside: at(150).bar[2], none: at(150).merged };
       })";
     let drawn = tab.evaluate(drawn);
-    assert_eq!(drawn["parts"], serde_json::json!([26, 74]), "{drawn}");
+    let part = |index: usize| drawn["parts"][index].as_i64().unwrap_or_default();
+    assert!((23..=27).contains(&part(0)) && part(0) + part(1) == 100, "to a stripe of two pixels: {drawn}");
     assert_eq!(
         (&drawn["counted"], &drawn["beside"], &drawn["none"]),
         (&Value::from(40), &Value::from(2), &Value::Null)

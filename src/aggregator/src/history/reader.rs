@@ -12,7 +12,7 @@ use whichroom_roaming::{Hearing, Note, RadioState, Range, SignalMinute, Span, Ti
 use whichroom_wire::{Id, Mac};
 
 use super::packed::minutes;
-use super::schema::{self, OpenError};
+use super::schema::{self, BEGAN, ENDED, OpenError};
 use super::{Likely, Stay, StayRow};
 
 const MINUTE_MS: i64 = 60_000;
@@ -60,9 +60,12 @@ impl Reader {
                     ap,
                     bssid,
                     begin: time(row, 0)?,
-                    began: of_word(row, 3)?,
+                    began: of_number(&BEGAN, row.get(3)?, 3)?,
                     end: time(row, 2)?,
-                    ended: row.get_ref(4)?.as_str_or_null()?.map(|_| of_word(row, 4)).transpose()?,
+                    ended: row
+                        .get::<_, Option<u8>>(4)?
+                        .map(|ended| of_number(&ENDED, ended, 4))
+                        .transpose()?,
                 });
             }
         }
@@ -301,6 +304,15 @@ fn id(row: &Row<'_>, column: usize) -> rusqlite::Result<Id> {
 fn mac(number: i64) -> Mac {
     let bytes = number.to_be_bytes();
     Mac::new([bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7]])
+}
+
+/// What a number stands for.
+fn of_number<T: Copy>(known: &[T], number: u8, column: usize) -> rusqlite::Result<T> {
+    let found = known.get(usize::from(number)).copied();
+    found.ok_or_else(|| {
+        let why = format!("{number} stands for nothing").into();
+        rusqlite::Error::FromSqlConversionFailure(column, Type::Integer, why)
+    })
 }
 
 /// A word of the contract, as in JSON.

@@ -3,7 +3,8 @@
 //!
 //! Addresses and BSSs are numbered once, because a row a minute and a device is what the file consists of. Signals
 //! are a row a minute while their hour lasts, and then one row of packed minutes: an eighth of the size. Where a device may
-//! be is a row whenever that changes, its rooms as words: `kitchen 70 hall 25`.
+//! be is a row whenever that changes, its rooms as words: `kitchen 70 hall 25`. How an association began and ended are the
+//! numbers of [`BEGAN`] and [`ENDED`], for associations are half of the file.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -12,12 +13,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use whichroom_roaming::{Began, Ended};
 
 /// "WhRo", so that `file` and we tell a history from any other database.
 const APPLICATION_ID: i32 = 0x5768_526f;
 
 /// One a version, the first makes version 1.
-const MIGRATIONS: [&str; 2] = ["
+pub(super) const MIGRATIONS: [&str; 3] = ["
     CREATE TABLE device (id INTEGER PRIMARY KEY, mac INTEGER NOT NULL UNIQUE);
     CREATE TABLE bss (
         id INTEGER PRIMARY KEY, ap TEXT NOT NULL, bssid INTEGER NOT NULL, UNIQUE (ap, bssid));
@@ -46,7 +48,33 @@ const MIGRATIONS: [&str; 2] = ["
     CREATE TABLE likely (
         device INTEGER NOT NULL, minute INTEGER NOT NULL, rooms TEXT NOT NULL, PRIMARY KEY (device, minute)
     ) WITHOUT ROWID;
+", "
+    CREATE TABLE numbered_span (
+        device INTEGER NOT NULL, begin_ms INTEGER NOT NULL, bss INTEGER NOT NULL, end_ms INTEGER NOT NULL,
+        began INTEGER NOT NULL, ended INTEGER, PRIMARY KEY (device, begin_ms)) WITHOUT ROWID;
+    INSERT INTO numbered_span SELECT device, begin_ms, bss, end_ms,
+        CASE began WHEN 'full' THEN 0 WHEN 'fast-transition' THEN 1 ELSE 2 END,
+        CASE ended WHEN 'roamed' THEN 0 WHEN 'left' THEN 1 WHEN 'reassociated' THEN 2 WHEN 'sent-away' THEN 3
+            WHEN 'poll-failed' THEN 4 WHEN 'ap-restarted' THEN 5 WHEN 'bss-lost' THEN 6 WHEN 'unknown' THEN 7 END
+        FROM span;
+    DROP TABLE span;
+    ALTER TABLE numbered_span RENAME TO span;
 "];
+
+/// How an association began, by its number in the file; the commonest first, for 0 and 1 take no place there.
+pub const BEGAN: [Began; 3] = [Began::Full, Began::FastTransition, Began::Unknown];
+
+/// How one ended, by its number.
+pub const ENDED: [Ended; 8] = [
+    Ended::Roamed,
+    Ended::Left,
+    Ended::Reassociated,
+    Ended::SentAway,
+    Ended::PollFailed,
+    Ended::ApRestarted,
+    Ended::BssLost,
+    Ended::Unknown,
+];
 
 /// Why a history cannot be used.
 #[derive(Debug)]

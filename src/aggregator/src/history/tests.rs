@@ -199,6 +199,38 @@ fn a_file_of_the_release_before_is_brought_up_to_date() {
 }
 
 #[test]
+fn associations_of_the_first_release_read_as_they_were_written() {
+    let folder = TempDir::new().unwrap();
+    let file = file_in(folder.path());
+    drop(Writer::open(&file).unwrap());
+    let older = rusqlite::Connection::open(&file).unwrap();
+    for table in
+        ["device", "bss", "span", "signal_minute", "signal_hour", "radio", "air", "stay", "note", "likely"]
+    {
+        older.execute_batch(&format!("DROP TABLE {table}")).unwrap();
+    }
+    older.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    older
+        .execute_batch("PRAGMA user_version = 1; INSERT INTO bss VALUES (1, 'hall', 2199023255752)")
+        .unwrap();
+    let key = mac_number(mac(1));
+    older.execute("INSERT INTO device VALUES (1, ?1)", [key]).unwrap();
+    let word = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let mut written = Vec::new();
+    for (n, ended) in schema::ENDED.into_iter().map(Some).chain([None]).enumerate() {
+        let n = i64::try_from(n).unwrap();
+        let began = schema::BEGAN[usize::try_from(n).unwrap() % 3];
+        let (begun_as, ended_as) = (serde_json::json!(began), serde_json::json!(ended));
+        let row = rusqlite::params![n * 100, n * 100 + 50, word(&begun_as), word(&ended_as)];
+        older.execute("INSERT INTO span VALUES (1, ?1, 1, ?2, ?3, ?4)", row).unwrap();
+        written.push(Span { began, ended, ..span(1, n * 100, n * 100 + 50) });
+    }
+    drop(older);
+    drop(Writer::open(&file).unwrap());
+    assert_eq!(Reader::open(&file).unwrap().spans(always(), None).unwrap(), written);
+}
+
+#[test]
 fn where_devices_may_be_is_kept_when_it_changes_and_never_of_somebody_home_only() {
     let text = "[[person]]\nname = \"Ada\"\ndevices = [\"02:00:00:00:00:01\"]\n\
         [[person]]\nname = \"Guest\"\ndetail = \"home-only\"\ndevices = [\"02:00:00:00:00:02\"]\n";

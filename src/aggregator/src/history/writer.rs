@@ -10,7 +10,7 @@ use whichroom_roaming::{Note, RadioState, Row, SignalMinute, Span, Time};
 use whichroom_wire::{Id, Mac};
 
 use super::packed::{Minute, pack, unpack};
-use super::schema::{self, OpenError};
+use super::schema::{self, BEGAN, ENDED, OpenError};
 use super::{Entry, Keep, Likely, Stay};
 
 const MINUTE_MS: i64 = 60_000;
@@ -185,10 +185,11 @@ impl Numbers {
 fn write_span(transaction: &Transaction<'_>, numbers: &mut Numbers, span: &Span) -> rusqlite::Result<()> {
     let device = numbers.device(transaction, span.mac)?;
     let bss = numbers.bss(transaction, &span.ap, span.bssid)?;
-    let ended = span.ended.map(|ended| word(&ended)).transpose()?;
+    let began = number_of(&BEGAN, span.began);
+    let ended = span.ended.and_then(|ended| number_of(&ENDED, ended));
     transaction
         .prepare_cached("INSERT OR REPLACE INTO span VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-        .execute(params![device, span.begin.as_ms(), bss, span.end.as_ms(), word(&span.began)?, ended])?;
+        .execute(params![device, span.begin.as_ms(), bss, span.end.as_ms(), began, ended])?;
     Ok(())
 }
 
@@ -343,6 +344,11 @@ fn pack_hours(transaction: &Transaction<'_>, hour: i64) -> rusqlite::Result<()> 
     }
     transaction.execute("DELETE FROM signal_minute WHERE minute < ?1", [hour * HOUR_MINUTES])?;
     Ok(())
+}
+
+/// What stands for a value in the file.
+fn number_of<T: PartialEq>(known: &[T], value: T) -> Option<u8> {
+    (0..).zip(known).find(|(_, known)| **known == value).map(|(number, _)| number)
 }
 
 /// A word of the contract, as in JSON.
