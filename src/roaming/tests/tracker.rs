@@ -99,8 +99,7 @@ fn a_fast_transition_is_a_roam_whichever_side_tells_first() {
 #[test]
 fn a_beginning_is_told_once_and_at_once() {
     let mut home = Home::new();
-    let mut begun =
-        |home: &mut Home| home.tracker.poll_begun().map(|span| (span.bssid.octets()[5], span.begin));
+    let begun = |home: &mut Home| home.tracker.poll_begun().map(|span| (span.bssid.octets()[5], span.begin));
     assert_eq!(begun(&mut home), None);
     home.authorized(1, "open", 5_000);
     assert_eq!(begun(&mut home), Some((1, at(5_000))));
