@@ -125,6 +125,8 @@ pub struct RoomEstimate {
     /// How often it changed APs lately, and when last.
     changes: f32,
     changed_at: Moment,
+    /// When one that changed APs more than once will have stayed for so long that its choice counts in full.
+    calm_due: Option<Moment>,
     /// By how much the room was ahead of the next in the last observations, as a logarithm.
     lead: f32,
     /// The most that the last observation allows, in percent.
@@ -232,7 +234,7 @@ impl RoomEstimate {
         if associated != self.associated {
             self.note_choice(associated, now);
         }
-        let is_calm = self.counted < 1.0 && self.changes > 1.0 && self.changes_at(now) <= 1.0;
+        let is_calm = self.calm_due.take_if(|due| *due <= now).is_some();
         if is_due(self.pending, now) || is_calm {
             self.pending = None;
             changed |= self.observe_heard(model, now);
@@ -243,24 +245,14 @@ impl RoomEstimate {
         }
         let waiting = [self.pending, self.reports_pending].into_iter().flatten().min();
         let waiting = waiting.map(|since| since.after(OBSERVATION_MS));
-        Verdict { changed, look_again: [waiting, self.calm_again(now)].into_iter().flatten().min() }
-    }
-
-    /// When a phone that changed APs more than once has stayed for so long that its choice counts in full. Silence
-    /// says as much of that as frames do.
-    fn calm_again(&self, now: Moment) -> Option<Moment> {
-        if self.associated.is_none() || self.counted >= 1.0 || self.changes <= 1.0 {
-            return None;
-        }
-        // Of a few minutes at most.
-        let calm_ms = (CALM_S * 1000.0 * self.changes.ln()).ceil() as u64;
-        Some(self.changed_at.after(calm_ms)).filter(|calm| *calm > now)
+        Verdict { changed, look_again: [waiting, self.calm_due].into_iter().flatten().min() }
     }
 
     /// It is on another AP. That is evidence once: phones stay where they are, however far they are carried. Before
     /// it chose it looked around, so it is weighed together with who heard it doing so.
     fn note_choice(&mut self, associated: Option<ApIndex>, now: Moment) {
         let before = std::mem::replace(&mut self.associated, associated);
+        self.calm_due = None;
         // Where somebody said where it is before anything was heard, nothing has changed.
         if associated.is_none() || (before.is_none() && self.room.is_some()) {
             self.counted = 1.0;
@@ -273,6 +265,9 @@ impl RoomEstimate {
             }
             self.changes = self.changes_at(now) + 1.0;
             self.changed_at = now;
+            // Of a few minutes at most. Silence says as much as frames do of having stayed.
+            let calm_ms = (CALM_S * 1000.0 * self.changes.ln()).ceil() as u64;
+            self.calm_due = (calm_ms > 0).then(|| now.after(calm_ms));
         }
         self.counted = 0.0;
         self.near_db = 0.0;

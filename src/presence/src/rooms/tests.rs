@@ -143,6 +143,27 @@ fn who_returns_at_once_and_is_silent_is_found_there_by_the_timer() {
 }
 
 #[test]
+fn who_went_to_and_fro_is_weighed_with_what_comes_together() {
+    let model = home(&[]);
+    for settles_on in [Some(A), None] {
+        let mut rooms = in_a(&model);
+        hear(&mut rooms, &model, B, &[(B, -60)], 660);
+        hear(&mut rooms, &model, A, &[(A, -60)], 662);
+        // When nearly all of its choice was weighed, the rest says nothing.
+        let nearly = Moment::from_ms(674_600);
+        rooms.read(A, -60, nearly.before(OBSERVATION_MS));
+        let mut verdict = rooms.evaluate(settles_on, &model, nearly);
+        while let Some(again) = verdict.look_again {
+            verdict = rooms.evaluate(settles_on, &model, again);
+        }
+        rooms.read(A, -60, at(730));
+        let verdict = rooms.evaluate(settles_on, &model, at(730));
+        let awaited = Verdict { changed: false, look_again: Some(at(730).after(OBSERVATION_MS)) };
+        assert_eq!(verdict, awaited, "on {settles_on:?}");
+    }
+}
+
+#[test]
 fn a_phone_that_bounces_and_settles_is_where_it_settles() {
     let model = home(&[]);
     let mut rooms = in_a(&model);
