@@ -101,7 +101,7 @@ impl Requests {
         }
         let Some(budget) = self.budgets.get_mut(&mac) else { return Err("too many stations") };
         if budget.paused_until_ms > now_ms {
-            return Err("refused three times; left alone for a day");
+            return Err(not_now::LEFT_ALONE);
         }
         if budget.asked_ms.is_some_and(|asked| asked + GAP_MS > now_ms) {
             return Err(not_now::TOO_SOON);

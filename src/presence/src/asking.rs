@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use whichroom_wire::{Id, Mac, Request, RequestKind, SCHEMA, not_now};
 
 use crate::Moment;
+use crate::claims::Claim;
 use crate::device::State;
 use crate::engine::Engine;
 use crate::hearing::{How, Level};
@@ -28,8 +29,12 @@ pub(crate) const GAP_MS: u64 = 12_000;
 const DOUBT_GAP_MS: u64 = 60_000;
 const DOUBT_GAP_MAX_MS: u64 = 16 * DOUBT_GAP_MS;
 
-/// A device that was received this recently is awake.
-pub(crate) const AWAKE_MS: u64 = 5_000;
+/// A device that was received this recently may be awake: it is heard of only when its signal changes. Its access
+/// point knows better, and asks none that sleeps.
+pub(crate) const AWAKE_MS: u64 = 12_000;
+
+/// Who sends after this much of the time for an answer was awake to give it.
+const STAYED_MS: u64 = 5_000;
 
 /// A room less sure than this is in doubt, in percent.
 const DOUBT_PERCENT: u8 = 75;
@@ -37,7 +42,7 @@ const DOUBT_PERCENT: u8 = 75;
 /// A signal that changed by so much since the last request is a device that moves, in dB.
 const SHIFT_DB: u8 = 8;
 
-/// The same after a request that a shift asked for: it may still have been on its way.
+/// The same after it moved or its signal changed: it may still have been on its way.
 const SHIFT_AGAIN_DB: u8 = 4;
 const SHIFT_AGAIN_MS: u64 = 30_000;
 
@@ -102,6 +107,8 @@ pub(crate) struct Occasion {
     pub bssid: Mac,
     /// When that AP received it last.
     pub heard_at: Option<Moment>,
+    /// Another AP has heard it begin to associate since.
+    pub is_leaving: bool,
     pub signal_dbm: Option<i8>,
     pub moved_at: Option<Moment>,
     /// How sure its room is, in percent.
@@ -139,8 +146,8 @@ pub(crate) struct Asking {
     refusals: u8,
     paused_until: Option<Moment>,
     signal_dbm: Option<i8>,
-    /// Its signal changed, then.
-    shifted_at: Option<Moment>,
+    /// It moved or its signal changed, then.
+    carried_at: Option<Moment>,
     doubt_gap_ms: u64,
 }
 
@@ -162,7 +169,12 @@ impl Asking {
         let mode = self.mode_for(occasion.bssid, Mode::Table)?;
         let is_awake = occasion.heard_at.is_some_and(|heard| now.since(heard) <= AWAKE_MS);
         let is_paused = self.paused_until.is_some_and(|until| until > now);
-        if !is_awake || is_paused || self.pending.is_some() || !self.is_within_budget(now) {
+        if !is_awake
+            || occasion.is_leaving
+            || is_paused
+            || self.pending.is_some()
+            || !self.is_within_budget(now)
+        {
             return None;
         }
         let wanted = self.wanted(occasion, now)?;
@@ -177,7 +189,7 @@ impl Asking {
     fn note_staying(&mut self, occasion: &Occasion) {
         let Some(pending) = self.pending.as_mut().filter(|pending| pending.ap == occasion.ap) else { return };
         let since =
-            |heard: Moment| heard > pending.at.after(AWAKE_MS) && heard <= pending.at.after(ANSWER_MS);
+            |heard: Moment| heard > pending.at.after(STAYED_MS) && heard <= pending.at.after(ANSWER_MS);
         pending.stayed |= occasion.heard_at.is_some_and(since);
     }
 
@@ -202,14 +214,14 @@ impl Asking {
         let moved = occasion
             .moved_at
             .is_some_and(|moved| now.since(moved) <= HOUR_MS && last.is_none_or(|last| last < moved));
-        let is_again = self.shifted_at.is_some_and(|shifted| now.since(shifted) <= SHIFT_AGAIN_MS);
+        let is_again = self.carried_at.is_some_and(|carried| now.since(carried) <= SHIFT_AGAIN_MS);
         let shift_db = if is_again { SHIFT_AGAIN_DB } else { SHIFT_DB };
         let shifted = match (self.signal_dbm, occasion.signal_dbm) {
             (Some(before), Some(signal)) => before.abs_diff(signal) >= shift_db,
             _ => false,
         };
-        if shifted && !is_again {
-            self.shifted_at = Some(now);
+        if (moved || shifted) && !is_again {
+            self.carried_at = Some(now);
         }
         if occasion.calibrating || moved || shifted {
             self.doubt_gap_ms = DOUBT_GAP_MS;
@@ -333,7 +345,7 @@ impl Asking {
 }
 
 impl Engine {
-    /// A device was heard: asks it for a beacon report if that is worth it.
+    /// A device was heard, or may be asked again: asks it for a beacon report if that is worth it.
     pub(crate) fn consider_asking(&mut self, device: DeviceIndex, now: Moment) {
         let Some(occasion) = self.occasion(device, now) else { return };
         let memory = &mut self.devices[device.0 as usize].memory;
@@ -341,6 +353,8 @@ impl Engine {
         let Some(id) = self.next_request() else { return };
         let memory = &mut self.devices[device.0 as usize].memory;
         memory.asking.asked(id.clone(), mode, &occasion, now);
+        // Whoever was asked on the way may be heard of no more: a signal that stays the same is not news.
+        self.timers.set(Timer::Asking(device), now.after(GAP_MS));
         let kind = RequestKind::BeaconReport { mac, mode: mode.word().to_owned() };
         let ap = self.aps[occasion.ap.0 as usize].id.clone();
         self.effects.push_back(Effect::Ask { ap, request: Request { schema: SCHEMA, id, kind } });
@@ -354,10 +368,15 @@ impl Engine {
         if known.counts == Counts::Never || self.is_home_only(known) {
             return None;
         }
+        let is_later = |other: &Claim| other.requested_at > claim.heard_at();
         Some(Occasion {
             ap: claim.association.ap,
             bssid: claim.association.bssid,
             heard_at: claim.heard_at(),
+            is_leaving: memory
+                .claims
+                .iter()
+                .any(|other| other.association != claim.association && is_later(other)),
             signal_dbm: claim.signal.last_dbm(),
             moved_at: memory.moved_at,
             confidence: memory.rooms.confidence_at(now),
@@ -421,6 +440,7 @@ mod tests {
             ap: AP,
             bssid: BSS,
             heard_at: Some(now),
+            is_leaving: false,
             signal_dbm: Some(-60),
             moved_at: None,
             confidence: 50,
@@ -498,6 +518,23 @@ mod tests {
     }
 
     #[test]
+    fn who_was_asked_on_the_way_is_asked_again_when_they_have_arrived() {
+        let mut asking = device(ALL_MODES);
+        let moved = |ms, dbm| Occasion {
+            confidence: 95,
+            moved_at: Some(at(1_000)),
+            signal_dbm: Some(dbm),
+            ..doubtful(at(ms))
+        };
+        assert_eq!(ask(&mut asking, &moved(1_000, -60), at(1_000)), Some(Mode::Table));
+        assert_eq!(ask(&mut asking, &moved(13_000, -62), at(13_000)), None, "it has not moved since");
+        assert_eq!(ask(&mut asking, &moved(14_000, -64), at(14_000)), Some(Mode::Active));
+        let mut asking = device(ALL_MODES);
+        ask(&mut asking, &moved(1_000, -60), at(1_000));
+        assert_eq!(ask(&mut asking, &moved(40_000, -64), at(40_000)), None, "it arrived long ago");
+    }
+
+    #[test]
     fn three_refusals_bring_a_day_of_peace() {
         let mut asking = device(ALL_MODES);
         let refuse = |asking: &mut Asking, id: &str, now| {
@@ -561,7 +598,14 @@ mod tests {
     enum Step {
         Wait(u64),
         Capable(Option<u8>),
-        Heard { ago_ms: Option<u64>, dbm: Option<i8>, confidence: u8, moved: bool, calibrating: bool },
+        Heard {
+            ago_ms: Option<u64>,
+            dbm: Option<i8>,
+            confidence: u8,
+            moved: bool,
+            calibrating: bool,
+            is_leaving: bool,
+        },
         Answer(Option<&'static str>),
         Report,
         Setup,
@@ -570,13 +614,16 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         let heard = (proptest::option::of(0_u64..20_000), proptest::option::of(-99_i8..-20), 0_u8..=100)
             .prop_flat_map(|(ago_ms, dbm, confidence)| {
-                (any::<bool>(), any::<bool>()).prop_map(move |(moved, calibrating)| Step::Heard {
-                    ago_ms,
-                    dbm,
-                    confidence,
-                    moved,
-                    calibrating,
-                })
+                (any::<bool>(), any::<bool>(), any::<bool>()).prop_map(
+                    move |(moved, calibrating, is_leaving)| Step::Heard {
+                        ago_ms,
+                        dbm,
+                        confidence,
+                        moved,
+                        calibrating,
+                        is_leaving,
+                    },
+                )
             });
         prop_oneof![
             4 => (0_u64..30_000).prop_map(Step::Wait),
@@ -603,8 +650,9 @@ mod tests {
                         octet = rrm;
                         asking.capabilities(BSS, rrm);
                     }
-                    Step::Heard { ago_ms, dbm, confidence, moved, calibrating } => {
+                    Step::Heard { ago_ms, dbm, confidence, moved, calibrating, is_leaving } => {
                         let occasion = Occasion {
+                            is_leaving,
                             heard_at: ago_ms.map(|ms| now.before(ms)),
                             signal_dbm: dbm,
                             moved_at: moved.then_some(now),
@@ -615,7 +663,7 @@ mod tests {
                         let Some(mode) = ask(&mut asking, &occasion, now) else { continue };
                         last_id = format!("q{}", now.as_ms());
                         prop_assert!(octet.is_some_and(|octet| octet & mode.capability() != 0));
-                        prop_assert!(ago_ms.is_some_and(|ms| ms <= AWAKE_MS));
+                        prop_assert!(ago_ms.is_some_and(|ms| ms <= AWAKE_MS) && !is_leaving);
                         prop_assert!(asked.last().is_none_or(|last| now.since(*last) >= GAP_MS));
                         let in_hour = asked.iter().filter(|at| now.since(**at) <= HOUR_MS).count();
                         prop_assert!(in_hour < HOURLY);

@@ -173,6 +173,7 @@ impl Engine {
                     self.touched.device(device);
                 }
             }
+            Timer::Asking(device) => self.consider_asking(device, now),
             Timer::Calibration(device) => self.finish_calibration(device, now),
             Timer::Phantom(device) => self.look_for_phantom(device, now),
             Timer::LeftBehind(device) => self.look_for_left_behind(device, now),

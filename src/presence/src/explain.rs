@@ -241,6 +241,7 @@ impl Engine {
             (Timer::Parting(index), "believes the departure unless an association explains it"),
             (Timer::Absence(index), "looks whether it was missed for long enough"),
             (Timer::Room(index), "looks whether another room has led for long enough"),
+            (Timer::Asking(index), "may ask it for a beacon report again"),
             (Timer::Phantom(index), "looks whether it is only listed, and no longer received"),
             (Timer::Calibration(index), "the calibration has listened for long enough"),
         ];

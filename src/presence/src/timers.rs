@@ -28,6 +28,8 @@ pub enum Timer {
     Absence(DeviceIndex),
     /// When a room that leads may have led for long enough.
     Room(DeviceIndex),
+    /// When a device that was asked for a beacon report may be asked again.
+    Asking(DeviceIndex),
     /// When a device that is listed, but no longer received, may be a phantom.
     Phantom(DeviceIndex),
     /// When a device has been away for long enough for the person's others, left behind, to count no more.

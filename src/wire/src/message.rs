@@ -332,10 +332,12 @@ pub mod not_now {
     pub const TOO_SOON: &str = "asked less than 10 s ago";
     /// The access point's budget for the station is spent.
     pub const TOO_OFTEN: &str = "asked 60 times in this hour";
+    /// The access point leaves it alone for a day, because of refusals that whoever asked has counted, too.
+    pub const LEFT_ALONE: &str = "refused three times; left alone for a day";
     /// The station's BSS went meanwhile.
     pub const BSS_GONE: &str = "the BSS is gone";
     /// All of them.
-    pub const ALL: [&str; 5] = [ASLEEP, NOT_ASSOCIATED, TOO_SOON, TOO_OFTEN, BSS_GONE];
+    pub const ALL: [&str; 6] = [ASLEEP, NOT_ASSOCIATED, TOO_SOON, TOO_OFTEN, LEFT_ALONE, BSS_GONE];
 }
 
 /// What a [`Request`] asks.

@@ -4,7 +4,7 @@
 //! for a moment, and nothing makes a far phone loud. So power is averaged rather than decibels, and the mean rises
 //! faster than it falls: what is left is close to the level that the distance gives.
 
-use super::{AP_LIMIT, Moment};
+use super::{AP_LIMIT, Moment, OBSERVATION_MS};
 use crate::timers::ApIndex;
 
 /// How fast the mean follows a louder reading.
@@ -27,6 +27,8 @@ pub(super) struct Heard {
 struct Level {
     heard: Heard,
     at: Moment,
+    /// The loudest of the last moment's readings: a phone that looks around sends on several channels.
+    latest_dbm: f32,
 }
 
 /// What one level takes.
@@ -43,6 +45,8 @@ impl Levels {
             let passed_ms = at.since(level.at);
             let is_continued = passed_ms <= FRESH_MS;
             level.heard.dbm = if is_continued { follow(level.heard.dbm, dbm, passed_ms) } else { dbm };
+            let is_same = passed_ms <= OBSERVATION_MS;
+            level.latest_dbm = if is_same { level.latest_dbm.max(dbm) } else { dbm };
             level.at = at.max(level.at);
             return;
         }
@@ -52,7 +56,7 @@ impl Levels {
                 self.0.swap_remove(index);
             }
         }
-        self.0.push(Level { heard: Heard { ap, dbm }, at });
+        self.0.push(Level { heard: Heard { ap, dbm }, at, latest_dbm: dbm });
     }
 
     /// Forgets what an AP heard before `since`.
@@ -73,6 +77,16 @@ impl Levels {
             count += 1;
         }
         count
+    }
+
+    /// Moves levels that were read a moment ago from the mean towards that reading, by a part from 0 to 1.
+    pub fn sharpen(&self, levels: &mut [Heard], part: f32, now: Moment) {
+        let is_new = |level: &&Level| now.since(level.at) <= 2 * OBSERVATION_MS;
+        for level in self.0.iter().filter(is_new) {
+            if let Some(heard) = levels.iter_mut().find(|heard| heard.ap == level.heard.ap) {
+                heard.dbm += part * (level.latest_dbm - heard.dbm);
+            }
+        }
     }
 
     /// APs that ever heard it, of those that are remembered.
@@ -143,6 +157,23 @@ mod tests {
         assert_eq!(level(&levels, 9_000), Some(-70.0), "and is no part of a mean");
         levels.forget(A);
         assert_eq!(level(&levels, 9_000), None);
+    }
+
+    #[test]
+    fn a_level_is_sharpened_with_the_loudest_reading_of_the_moment_only() {
+        let mut levels = Levels::default();
+        levels.read(A, -45.0, at(0));
+        levels.read(A, -70.0, at(5_000));
+        levels.read(A, -90.0, at(5_100));
+        let sharpened = |part: f32, now: i64| {
+            let mut heard = fresh(&levels, now);
+            levels.sharpen(&mut heard, part, at(now));
+            heard[0].dbm
+        };
+        assert_eq!(sharpened(1.0, 5_400), -70.0);
+        let mean = sharpened(0.0, 5_400);
+        assert!(mean > -50.0 && (sharpened(0.5, 5_400) - (mean - 70.0) / 2.0).abs() < 0.01, "{mean}");
+        assert_eq!(sharpened(1.0, 6_000), mean, "it is of a moment ago");
     }
 
     #[test]

@@ -278,7 +278,9 @@ impl RoomEstimate {
     fn observe_heard(&mut self, model: &Model, now: Moment) -> bool {
         let mut levels = [Heard::default(); AP_LIMIT];
         let count = self.heard.fresh_into(&mut levels, now);
-        let (levels, calm) = (&levels[..count], self.calm_at(now));
+        let mut sharp = levels;
+        self.heard.sharpen(&mut sharp[..count], self.novelty_at(now), now);
+        let (levels, sharp, calm) = (&levels[..count], &sharp[..count], self.calm_at(now));
         let own = self.own_dbm(levels);
         if let Some(own) = own {
             self.wavering.note_level(own);
@@ -301,9 +303,10 @@ impl RoomEstimate {
         }
         self.near_db = self.near_db.max(near_db);
         self.counted = self.counted.max(calm);
-        let shifted_db = self.shifted_db(own);
+        let shifted_db = self.shifted_db(if is_alone { own } else { self.own_dbm(sharp) });
         if !is_alone {
-            observation.news = self.news_at(now);
+            observation.levels = sharp;
+            observation.news = 1.0 + (NEWS - 1.0) * self.novelty_at(now);
             self.compared_at = Some(now);
         }
         let changed =
@@ -329,12 +332,13 @@ impl RoomEstimate {
         own.zip(before).map_or(0.0, |(own, before)| (own - before).abs())
     }
 
-    /// What a comparison says: all of it where there was none lately. What follows soon has mostly the same causes.
-    fn news_at(&self, now: Moment) -> f32 {
-        let Some(before) = self.compared_at else { return NEWS };
+    /// How new a comparison is, from 0 to 1: all of it where there was none lately. What follows soon has mostly the same
+    /// causes. A new one goes by what was just heard: means are of the way there, and many readings are their own mean.
+    fn novelty_at(&self, now: Moment) -> f32 {
+        let Some(before) = self.compared_at else { return 1.0 };
         // Precise to the millisecond for hours.
         let passed_s = now.since(before) as f32 / 1000.0;
-        1.0 + (NEWS - 1.0) * (1.0 - (-passed_s / ALIKE_S).exp())
+        1.0 - (-passed_s / ALIKE_S).exp()
     }
 
     /// One AP alone, without samples, cannot say where else a device is: it only makes the room less sure when it

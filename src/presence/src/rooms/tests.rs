@@ -102,6 +102,16 @@ fn what_is_overheard_must_be_louder_and_more_than_once() {
 }
 
 #[test]
+fn a_walk_that_ends_where_all_hear_it_is_followed_at_once() {
+    let model = home(&[]);
+    let mut rooms = in_a(&model);
+    (5..600).step_by(5).for_each(|s| assert!(!hear(&mut rooms, &model, A, &[(A, -45)], s)));
+    hear(&mut rooms, &model, A, &[(A, -71)], 605);
+    assert!(hear(&mut rooms, &model, A, &[(A, -71), (B, -45), (C, -74)], 608), "{:?}", rooms.candidates());
+    assert_eq!(rooms.room(), Some(1));
+}
+
+#[test]
 fn what_its_ap_repeats_alone_does_not_undo_a_comparison() {
     let model = home(&[]);
     let mut rooms = in_a(&model);
