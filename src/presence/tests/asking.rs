@@ -204,6 +204,54 @@ fn after_three_refusals_it_is_left_alone_for_a_day() {
 }
 
 #[test]
+fn a_restart_gives_no_new_budget_and_ends_no_peace() {
+    /// Calibrates for so long and answers each request like this; when it was asked.
+    fn asked_in(house: &mut House, seconds: i64, error: Option<&str>) -> Vec<i64> {
+        let mut asked = Vec::new();
+        for s in 0..seconds {
+            if s % 31 == 0 {
+                house.calibrate("ann", "kitchen");
+            }
+            house.pass(1);
+            for request in house.take_asked() {
+                house.answer("kitchen", &request.4, error);
+                house.reports("kitchen", ANN, bss("kitchen", 1), -50);
+                asked.push(request.0);
+            }
+        }
+        asked
+    }
+    fn restart(house: &mut House) {
+        house.restart(20);
+        house.pass(40);
+        house.capable("kitchen", ANN, Some(CAPABLE));
+    }
+
+    let mut house = capable();
+    let before = asked_in(&mut house, 10 * 60, None);
+    assert_eq!(before.len(), 20, "the budget of an hour");
+    restart(&mut house);
+    let after = asked_in(&mut house, 60 * 60, None);
+    assert!(after.first().is_some_and(|first| *first > before[0] + 3_600_000), "{before:?} {after:?}");
+
+    let mut house = capable();
+    house.calibrate("ann", "kitchen");
+    for _ in 0..90 {
+        house.pass(1);
+        for request in house.take_asked() {
+            house.answer("kitchen", &request.4, Some("hostapd: status 1"));
+        }
+        if house.now_ms % 31_000 == 0 {
+            house.calibrate("ann", "kitchen");
+        }
+    }
+    restart(&mut house);
+    assert!(asked_in(&mut house, 10 * 60, None).is_empty());
+    let said = house.engine.explain(&id("ann-phone"), house.now());
+    assert!(said.is_some_and(|said| said.to_string().contains("left alone for another 23 h")));
+}
+
+#[test]
 fn a_bad_moment_counts_against_nobody() {
     let mut house = capable();
     let mut asked = 0;

@@ -107,6 +107,36 @@ fn bouncing_phone_that_takes_its_time() {
 }
 
 #[test]
+fn what_is_published_becomes_less_sure_while_nothing_is_heard() {
+    let mut house = House::lived_in();
+    let ben = |house: &mut House| {
+        let said = house.people_said().into_iter().filter(|person| person.name == "Ben");
+        said.map(|person| person.confidence).collect::<Vec<u8>>()
+    };
+    house.signal("bedroom", BEN, -50);
+    house.pass(2);
+    let sure = house.view().people[1].confidence;
+    house.forget();
+    house.doze("bedroom", BEN);
+    house.pass(8 * HOUR);
+    let said = ben(&mut house);
+    // Half of what exceeds 50 % is lost in eight hours, and said in steps of 10 %.
+    let half = 50 + (sure - 50) / 2;
+    assert!(
+        sure >= 75 && said.last().is_some_and(|last| last.abs_diff(half) < 10),
+        "{said:?}, {sure} at first"
+    );
+    house.forget();
+    house.pass(3 * HOUR);
+    let later = ben(&mut house);
+    let all = [vec![sure], said, later].concat();
+    assert!(
+        all.len() >= 3 && all.is_sorted_by(|one, other| one > other) && all[all.len() - 1] > 50,
+        "{all:?}"
+    );
+}
+
+#[test]
 fn asleep_in_bedroom() {
     let mut house = House::lived_in();
     house.doze("bedroom", BEN);
