@@ -180,7 +180,8 @@ fn draw(traces: &[Trace], calibration: &[Trace], options: &Options, directory: &
             seconds.iter().filter(|second| second.judged.decided == Some(second.judged.truth)).count();
         let title = format!("{}: right in {right} of {} seconds", trace.file, seconds.len());
         let file = plot::file_in(directory, trace);
-        std::fs::write(&file, plot::svg(trace, &home, &seconds, &title))
+        let shown = view::shown(trace, options.view);
+        std::fs::write(&file, plot::svg(trace, &home, &shown, &seconds, &title))
             .map_err(|error| trouble(&file, error))?;
     }
     Ok(())
@@ -294,8 +295,13 @@ mod tests {
         let trace = trace::parse("<walk>.csv", &walk()).unwrap();
         let home = home_of(&trace, &[]);
         let seconds = judge(&trace, &home, &options);
-        let svg = plot::svg(&trace, &home, &seconds, "<walk>");
+        let [all, associated] = [View::All, View::Associated].map(|view| view::shown(&trace, view));
+        let svg = plot::svg(&trace, &home, &all, &seconds, "<walk>");
         assert_eq!(svg.matches("<circle").count(), trace.readings.len());
+        let part = plot::svg(&trace, &home, &associated, &seconds, "<walk>");
+        let heard = associated.iter().filter(|shown| matches!(shown.what, view::What::Heard { .. })).count();
+        assert!(heard > 0 && heard < trace.readings.len());
+        assert_eq!(part.matches("fill-opacity=\"1\"").count(), heard, "what the rule was shown stands out");
         assert!(svg.contains("&lt;walk&gt;") && !svg.contains("<walk>"), "names are text");
         assert!(
             svg.matches("<rect").count() > 3 * seconds.len(),

@@ -1,5 +1,6 @@
 //! A trace as a picture (SVG): where the phone was, what was decided, how probable each room was held, and how loudly
-//! each access point heard it. To look at when a figure surprises.
+//! each access point heard it. Where the rule is shown only a part of that, the part stands out. To look at when a
+//! figure surprises.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,10 +8,11 @@ use std::path::{Path, PathBuf};
 use super::measure::Judged;
 use super::ours::Home;
 use super::trace::Trace;
+use super::view::{Shown, What};
 
 const WIDTH: f64 = 1_400.0;
 const LEFT: f64 = 90.0;
-const PLOT: f64 = WIDTH - LEFT - 20.0;
+const PLOT: f64 = WIDTH - LEFT - 30.0;
 const STRIP: f64 = 22.0;
 /// Tops of the parts, from above.
 const TRUTH_TOP: f64 = 50.0;
@@ -20,6 +22,8 @@ const LIKELY: f64 = 110.0;
 const HEARD_TOP: f64 = 250.0;
 const HEARD: f64 = 240.0;
 const HEIGHT: f64 = 540.0;
+/// From so many readings on they are drawn small.
+const DENSE: usize = 1_500;
 /// The evidence's scale, in dBm.
 const LOUDEST: f64 = -20.0;
 const FAINTEST: f64 = -105.0;
@@ -38,14 +42,17 @@ pub fn file_in(directory: &Path, trace: &Trace) -> PathBuf {
 }
 
 /// The picture.
-pub fn svg(trace: &Trace, home: &Home, seconds: &[Drawn<'_>], title: &str) -> String {
+pub fn svg(trace: &Trace, home: &Home, shown: &[Shown], seconds: &[Drawn<'_>], title: &str) -> String {
     let from_ms = trace.readings.first().map_or(0, |reading| reading.t_ms);
     let to_ms = trace.readings.last().map_or(1, |reading| reading.t_ms).max(from_ms + 1);
     let mut picture = Picture { out: String::new(), from_ms, span_ms: (to_ms - from_ms) as f64, home };
     picture.begin(title);
+    // Seconds that touch are to show no seam.
+    picture.out.push_str("<g shape-rendering=\"crispEdges\">\n");
     picture.strips(seconds);
     picture.likely(seconds);
-    picture.heard(trace);
+    picture.out.push_str("</g>\n");
+    picture.heard(trace, shown);
     picture.axis();
     picture.out.push_str("</svg>\n");
     picture.out
@@ -121,9 +128,11 @@ impl Picture<'_> {
         for Drawn { judged, candidates } in seconds {
             let mut sorted = candidates.clone();
             sorted.sort_by_key(|(room, _)| *room);
+            // Percentages are rounded, and the least are left out.
+            let all: f64 = sorted.iter().map(|(_, percent)| f64::from(*percent)).sum();
             let mut top = LIKELY_TOP;
             for (room, percent) in sorted {
-                let height = f64::from(percent) / 100.0 * LIKELY;
+                let height = f64::from(percent) / all.max(1.0) * LIKELY;
                 let colour = self.colour(&self.home.rooms[room].clone());
                 self.rect(self.x(judged.at_ms) - width, top, width + 0.2, height, &colour);
                 top += height;
@@ -131,20 +140,36 @@ impl Picture<'_> {
         }
     }
 
-    fn heard(&mut self, trace: &Trace) {
+    fn heard(&mut self, trace: &Trace, shown: &[Shown]) {
         for dbm in [-30, -50, -70, -90] {
             let y = level(f64::from(dbm));
             self.rect(LEFT, y, PLOT, 0.6, "#d8d0c0");
             self.text(LEFT - 28.0, y + 4.0, &dbm.to_string());
         }
+        let heard = |shown: &Shown| match shown.what {
+            What::Heard { rssi_dbm } => Some((shown.at_ms, shown.ap, rssi_dbm)),
+            What::Associated => None,
+        };
+        let shown: Vec<_> = shown.iter().filter_map(heard).collect();
+        // A short trace has room for larger dots.
+        let radius = if trace.readings.len() < DENSE { 2.2 } else { 1.3 };
+        let is_part = shown.len() < trace.readings.len();
         for reading in &trace.readings {
-            let colour = self.colour(&trace.aps[reading.ap]);
-            let (x, y) = (self.x(reading.t_ms), level(f64::from(reading.rssi_dbm)));
-            let _ = writeln!(
-                self.out,
-                "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"1.3\" fill=\"{colour}\" fill-opacity=\"0.7\"/>"
-            );
+            let at = (reading.t_ms, reading.ap, reading.rssi_dbm);
+            self.dot(trace, at, radius, if is_part { 0.25 } else { 0.7 });
         }
+        for at in shown.into_iter().filter(|_| is_part) {
+            self.dot(trace, at, 2.0 * radius, 1.0);
+        }
+    }
+
+    fn dot(&mut self, trace: &Trace, (at_ms, ap, dbm): (i64, usize, i8), radius: f64, opacity: f64) {
+        let colour = self.colour(&trace.aps[ap]);
+        let (x, y) = (self.x(at_ms), level(f64::from(dbm)));
+        let _ = writeln!(
+            self.out,
+            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"{radius}\" fill=\"{colour}\" fill-opacity=\"{opacity}\"/>"
+        );
     }
 
     fn axis(&mut self) {
