@@ -58,7 +58,8 @@ pub(crate) fn take(mut bytes: &[u8], table: &mut BTreeSet<(Mac, IpAddr)>) -> io:
             return Ok(true);
         }
         if let NetlinkPayload::Error(error) = &message.payload {
-            return Err(error.to_io());
+            // The library's own conversion cannot negate the lowest number.
+            return Err(io::Error::from_raw_os_error(error.raw_code().saturating_abs()));
         }
         if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNeighbour(entry)) = &message.payload {
             table.extend(neighbour(entry));
