@@ -555,9 +555,14 @@ impl Hub {
                     self.answer();
                 }
             }
-            Phase::Joining { decide_at, .. } if instance == self.instance => {
-                if online {
-                    *decide_at = now.after(ECHO_SETTLES_MS).min(*decide_at);
+            Phase::Joining { .. } if instance == self.instance && !online => {}
+            // It was there before we listened, and who answered it then was not heard: we write and read on two
+            // connections.
+            Phase::Joining { .. } if instance == self.instance && retained => self.answer(),
+            Phase::Joining { decide_at, rival } if instance == self.instance => {
+                *decide_at = now.after(ECHO_SETTLES_MS).min(*decide_at);
+                if let Some(rival) = rival {
+                    rival.until = now.after(RIVAL_ANSWERS_MS);
                 }
             }
             Phase::Joining { rival, .. } if !online => {
@@ -891,6 +896,23 @@ devices = ["02:00:00:00:00:01"]
         }
     }
 
+    /// The broker takes what we write before what we subscribe to: the other one answers at once, and nobody listens.
+    #[test]
+    fn an_answer_that_came_before_we_listened_is_asked_for_again() {
+        let mut bench = Bench::new();
+        bench.connect();
+        bench.message(RIVAL, "online", true);
+        bench.message(OWN, "online", true);
+        bench.settle();
+        assert_eq!(bench.sent.len(), 2, "once more, now that the answer is heard: {:?}", bench.sent);
+        bench.pass(RIVAL_ANSWERS_MS - 1);
+        bench.message(OWN, "online", false);
+        bench.pass(RIVAL_ANSWERS_MS - 1);
+        assert_eq!(bench.topics(), BTreeSet::from([OWN]), "the other one has its time from then on");
+        bench.message(RIVAL, "online", false);
+        assert!(bench.hub.refused().is_some_and(|why| why.contains("instance aaaa")));
+    }
+
     #[test]
     fn of_two_that_start_at_once_one_stays() {
         for (rival, refused) in [("aaaa", true), ("cccc", false)] {
@@ -915,6 +937,7 @@ devices = ["02:00:00:00:00:01"]
         bench.connect();
         bench.message(OWN, "online", true);
         bench.message(RIVAL, "online", true);
+        bench.message(OWN, "online", false);
         bench.pass(RIVAL_ANSWERS_MS);
         assert_eq!(bench.last(RIVAL), Some(""));
         assert_eq!(bench.last(STATUS), Some("online"));
