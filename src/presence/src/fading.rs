@@ -150,7 +150,7 @@ impl Fading {
             is_off,
             is_beside: dbm.is_some_and(|dbm| dbm >= BESIDE_DBM) && ending.stayed_ms < LYING_MS,
             is_night,
-            is_goodbye: is_day || (before.is_night != Some(true) && ending.stayed_ms < JUST_CAME_MS),
+            is_goodbye: is_day || (before.is_night != Some(true) && ending.came_ms < JUST_CAME_MS),
             is_lost: !is_night && dbm.is_some_and(|dbm| is_lost(before.path, gone.parting, dbm, unheard_ms)),
         };
         let silence = Silence {

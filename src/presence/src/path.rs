@@ -70,6 +70,8 @@ pub(crate) struct Ending {
     pub fall_db: u8,
     /// For how long it had been about where it ended, at the same level.
     pub stayed_ms: u64,
+    /// For how long it had been at its last access point.
+    pub came_ms: u64,
     /// It was heard at the edge for a moment only.
     pub is_weak: bool,
     /// It was heard at the edge for a moment only, and more loudly before: somebody walked off with it.
@@ -153,6 +155,8 @@ impl Path {
         let edge = self.stays.iter().rev().take_while(is_edge).count();
         let edge_from = self.stays[self.stays.len() - edge].from;
         let place = self.stays.iter().rev().take_while(is_place).last().unwrap_or(last);
+        let came = self.stays.iter().rev().take_while(|stay| stay.ap == last.ap).last().unwrap_or(last);
+        let until = left_at.unwrap_or(last.to);
         // What it was at when it was heard last before the edge counts however long ago that was: a phone that is
         // carried off asleep is not heard on the way.
         let before = self.stays.iter().rev().skip(edge).enumerate();
@@ -168,7 +172,8 @@ impl Path {
         Ending {
             dbm: Some(dbm),
             fall_db: u8::try_from(fall).unwrap_or(u8::MAX),
-            stayed_ms: left_at.unwrap_or(last.to).since(place.from),
+            stayed_ms: until.since(place.from),
+            came_ms: until.since(came.from),
             is_weak: dbm <= weak_dbm && is_passing,
             is_fading: dbm <= weak_dbm && is_passing && fall >= needed,
         }

@@ -262,6 +262,9 @@ fn leave_frame_at_an_exit_inside() {
     // Who had been there for longer may have switched it off, in a house whose nights nobody knows yet.
     let mut house = at_the_exit_inside();
     house.pass(HOUR);
+    // To bed, where she is heard worse; the flat's only access point is the exit.
+    house.signal("garden", ANN, -69);
+    house.pass(MINUTE);
     house.disconnect("garden", ANN, Change::Disassoc);
     house.pass(11 * HOUR);
     house.assert_never_away();
