@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Waits are on conditions; this is for hangs only.
-pub const HANG: Duration = Duration::from_secs(60);
+/// Waits are on conditions; this is for hangs only. The history is written once a minute: well beyond that.
+pub const HANG: Duration = Duration::from_secs(180);
 
 /// Between two looks at a condition that nothing announces.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
