@@ -225,6 +225,7 @@ fn the_running_aggregator_explains() {
     house.start_aggregator(FAMILY);
     house.bus("hall").join(BSS_5, ANNA, -52);
     house.wait_room("anna", "Hall");
+    house.aggregator.as_mut().expect("it runs").wait_log("Anna is home, Hall: connected to Hall at -52 dBm");
     let page = house.page_address();
     let explained = whichroom(&["explain", "Anna", "--page", &page]);
     let said = String::from_utf8_lossy(&explained.stdout).into_owned();

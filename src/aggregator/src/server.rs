@@ -1,6 +1,7 @@
 //! The shell around [`Hub`]: one thread that owns it and reads one channel, the broker's session, the page, and the
 //! state file. `run` and `demo` start it and wait.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use whichroom_mqtt::{Event, Options as MqttOptions, Protocol, Publish, Refused, Session};
 use whichroom_presence::calibration::Samples;
-use whichroom_presence::output::{Effect, Problem, View};
+use whichroom_presence::output::{Effect, Home, Problem, View};
 use whichroom_presence::setup::Setup;
 use whichroom_presence::{Moment, Snapshot};
 use whichroom_roaming::Site;
@@ -412,6 +413,7 @@ struct Worker {
     page: watch::Sender<Arc<str>>,
     site: watch::Sender<Arc<Site>>,
     counted: Counted,
+    logged: BTreeSet<Id>,
     /// Why there is no connection to Home Assistant's own broker, once one was tried.
     apart_trouble: Option<String>,
     context: PageContext,
@@ -483,6 +485,7 @@ impl Worker {
             saved,
             page: pages.page,
             site: pages.site,
+            logged: BTreeSet::new(),
             counted: Counted {
                 home_assistant_is_connected: links.apart_to.as_ref().map(|_| false),
                 ..Counted::default()
@@ -707,7 +710,7 @@ impl Worker {
             self.passing.handle_effect(&effect);
             match &mut self.observer {
                 Some(observer) => observer(&effect, &self.clock),
-                None => log_effect(&effect),
+                None => log_effect(&effect, &mut self.logged),
             }
             if let Effect::Roamed(roamed) = &effect {
                 *self.counted.roams.entry(roamed.device.clone()).or_default() += 1;
@@ -857,7 +860,8 @@ fn log_trouble(event: &Event, broker: &str) {
     }
 }
 
-fn log_effect(effect: &Effect) {
+/// `logged` are people of whom the log says where they are: what follows are moves, which say so themselves.
+fn log_effect(effect: &Effect, logged: &mut BTreeSet<Id>) {
     match effect {
         Effect::Moved(moved) => {
             let because = words(&moved.because);
@@ -895,6 +899,10 @@ fn log_effect(effect: &Effect) {
             log::warn!("not calibrated: {} in {}: {}", refused.device, refused.room, refused.error);
         }
         Effect::Ask { ap, request } => log::debug!("asking {ap}: request {}", request.id),
+        Effect::Person(person) if person.home != Home::Undecided && logged.insert(person.id.clone()) => {
+            let room = person.room_name.as_ref().map(|room| format!(", {room}")).unwrap_or_default();
+            log::info!("{} is {}{room}: {}", person.name, person.home, words(&person.because));
+        }
         Effect::Person(_) | Effect::Room(_) | Effect::Device(_) | Effect::House(_) => {}
     }
 }

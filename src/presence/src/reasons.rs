@@ -73,9 +73,9 @@ impl Words<'_> {
         let (ap, dbm) = (self.name(level.ap), level.dbm);
         let ago = duration(self.now.since(level.at));
         Some(Reason(match level.how {
-            How::Associated => format!("was connected to {ap} at {dbm} dBm {ago} ago"),
-            How::Overheard => format!("overheard by {ap} at {dbm} dBm {ago} ago"),
-            How::Reported => format!("reported to hear {ap} at {dbm} dBm {ago} ago"),
+            How::Associated => format!("was connected to {ap} at {dbm} dBm, {ago} ago"),
+            How::Overheard => format!("overheard by {ap} at {dbm} dBm, {ago} ago"),
+            How::Reported => format!("reported to hear {ap} at {dbm} dBm, {ago} ago"),
         }))
     }
 

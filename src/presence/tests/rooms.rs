@@ -202,7 +202,7 @@ fn a_room_that_is_not_the_access_points_is_explained() {
     assert_eq!(person.room, Some(id("bedroom")));
     let because: Vec<String> = person.because.iter().map(ToString::to_string).collect();
     assert_eq!(because[0], "connected to Kitchen at -82 dBm");
-    assert!(because[1].starts_with("overheard by Bedroom at -48 dBm "), "{because:?}");
+    assert!(because[1].starts_with("overheard by Bedroom at -48 dBm, "), "{because:?}");
     let moved = house.moves().into_iter().next_back().unwrap();
     assert!(moved.because.iter().any(|why| why.to_string().starts_with("overheard by Bedroom")));
     house.roam("kitchen", "bedroom", 1, ANN, -48);
