@@ -157,12 +157,26 @@ fn closing_does_not_wait_for_a_broker_that_is_silent() {
     drop(accepted);
 }
 
+/// A session that is connected to a broker which does what it is told.
+fn at_a_puppet(client_id: &str) -> (TcpListener, Watched, Puppet) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let watched = Watched::start(options(listener.local_addr().unwrap().port(), client_id));
+    let broker = Puppet::accept(&listener);
+    watched.connected();
+    (listener, watched, broker)
+}
+
+/// Publishes as much as may be unacknowledged.
+fn fill(watched: &Watched, broker: &mut Puppet) {
+    for _ in 0..IN_FLIGHT_MAX {
+        watched.session.try_publish(publish("a", b"")).unwrap();
+        broker.publish();
+    }
+}
+
 #[test]
 fn clean_stop_says_goodbye_when_the_broker_has_everything() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let watched = Watched::start(options(listener.local_addr().unwrap().port(), "polite"));
-    let mut broker = Puppet::accept(&listener);
-    watched.connected();
+    let (_listener, watched, mut broker) = at_a_puppet("polite");
     watched.session.try_publish(publish("last", b"words")).unwrap();
     let packet_id = broker.publish();
     let closing = thread::spawn(move || watched.session.close(PATIENCE));
@@ -175,28 +189,16 @@ fn clean_stop_says_goodbye_when_the_broker_has_everything() {
 
 #[test]
 fn memory_creep_a_broker_that_never_acknowledges_is_given_so_much_and_no_more() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let watched = Watched::start(options(listener.local_addr().unwrap().port(), "bounded"));
-    let mut broker = Puppet::accept(&listener);
-    watched.connected();
-    for _ in 0..IN_FLIGHT_MAX {
-        watched.session.try_publish(publish("a", b"")).unwrap();
-        broker.publish();
-    }
+    let (_listener, watched, mut broker) = at_a_puppet("bounded");
+    fill(&watched, &mut broker);
     assert_eq!(watched.session.try_publish(publish("a", b"")), Err(Refused::Full));
     broker.quiet();
 }
 
 #[test]
 fn broker_gone_what_it_did_not_acknowledge_is_not_taken_for_what_comes_after() {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let watched = Watched::start(options(listener.local_addr().unwrap().port(), "forgetful"));
-    let mut broker = Puppet::accept(&listener);
-    watched.connected();
-    for _ in 0..IN_FLIGHT_MAX {
-        watched.session.try_publish(publish("a", b"")).unwrap();
-        broker.publish();
-    }
+    let (listener, watched, mut broker) = at_a_puppet("forgetful");
+    fill(&watched, &mut broker);
     drop(broker);
     watched.disconnected();
     let mut broker = Puppet::accept(&listener);

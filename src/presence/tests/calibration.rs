@@ -48,13 +48,7 @@ fn with_office() -> House {
     let mut setup = setup();
     let office = RoomSetup { id: id("office"), name: "Office".to_owned(), ..setup.rooms[0].clone() };
     setup.rooms.push(office);
-    let mut house = House::with(setup);
-    house.all_on();
-    house.associate("kitchen", 1, ANN, -55);
-    house.associate("bedroom", 1, BEN, -50);
-    house.pass(5 * MINUTE);
-    house.forget();
-    house
+    House::lived_in_with(setup)
 }
 
 #[test]

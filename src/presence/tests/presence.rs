@@ -243,12 +243,7 @@ fn leave_frame_with_a_strong_signal_at_the_exit() {
 fn at_the_exit_inside() -> House {
     let mut setup = setup();
     setup.rooms.iter_mut().for_each(|room| room.outdoor = false);
-    let mut house = House::with(setup);
-    house.all_on();
-    house.associate("kitchen", 1, ANN, -55);
-    house.associate("bedroom", 1, BEN, -50);
-    house.pass(5 * MINUTE);
-    house.forget();
+    let mut house = House::lived_in_with(setup);
     house.roam("kitchen", "garden", 1, ANN, -55);
     house
 }

@@ -276,11 +276,9 @@ impl RoomEstimate {
     }
 
     fn observe_heard(&mut self, model: &Model, now: Moment) -> bool {
-        let mut levels = [Heard::default(); AP_LIMIT];
-        let count = self.heard.fresh_into(&mut levels, now);
-        let mut sharp = levels;
-        self.heard.sharpen(&mut sharp[..count], self.novelty_at(now), now);
-        let (levels, sharp, calm) = (&levels[..count], &sharp[..count], self.calm_at(now));
+        let mut heard = [Heard::default(); AP_LIMIT];
+        let count = self.heard.fresh_into(&mut heard, now);
+        let (levels, calm) = (&heard[..count], self.calm_at(now));
         let own = self.own_dbm(levels);
         if let Some(own) = own {
             self.wavering.note_level(own);
@@ -303,12 +301,15 @@ impl RoomEstimate {
         }
         self.near_db = self.near_db.max(near_db);
         self.counted = self.counted.max(calm);
-        let shifted_db = self.shifted_db(if is_alone { own } else { self.own_dbm(sharp) });
+        let mut sharp = heard;
         if !is_alone {
-            observation.levels = sharp;
-            observation.news = 1.0 + (NEWS - 1.0) * self.novelty_at(now);
+            let novelty = self.novelty_at(now);
+            self.heard.sharpen(&mut sharp[..count], novelty, now);
+            observation.levels = &sharp[..count];
+            observation.news = 1.0 + (NEWS - 1.0) * novelty;
             self.compared_at = Some(now);
         }
+        let shifted_db = self.shifted_db(self.own_dbm(observation.levels));
         let changed =
             self.weigh(model, shifted_db, now, |model, rooms, logs| model.observe(&observation, rooms, logs));
         self.most = match (count, is_alone) {

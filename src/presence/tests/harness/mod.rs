@@ -144,7 +144,12 @@ impl House {
 
     /// Ann in the kitchen, Ben in the bedroom, both decided about and published.
     pub fn lived_in() -> House {
-        let mut house = House::blank();
+        House::lived_in_with(setup())
+    }
+
+    /// The same in another home.
+    pub fn lived_in_with(setup: Setup) -> House {
+        let mut house = House::with(setup);
         house.all_on();
         house.associate("kitchen", 1, ANN, -55);
         house.associate("bedroom", 1, BEN, -50);
